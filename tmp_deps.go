@@ -1,0 +1,23 @@
+package tmpdeps
+import (
+ _ "gorgonia.org/tensor"
+ _ "github.com/knadh/koanf/v2"
+ _ "github.com/knadh/koanf/providers/posflag"
+ _ "github.com/knadh/koanf/providers/env/v2"
+ _ "github.com/knadh/koanf/providers/file"
+ _ "github.com/knadh/koanf/providers/structs"
+ _ "github.com/knadh/koanf/parsers/yaml"
+ _ "github.com/knadh/koanf/parsers/json"
+ _ "github.com/knadh/koanf/parsers/toml/v2"
+ _ "github.com/spf13/cobra"
+ _ "github.com/schollz/progressbar/v3"
+ _ "gonum.org/v1/plot"
+ _ "gonum.org/v1/gonum/blas/gonum"
+ _ "golang.org/x/exp/apidiff"
+ _ "golang.org/x/text/unicode/norm"
+ _ "github.com/dlclark/regexp2"
+ _ "golang.org/x/tools/go/packages"
+ _ "golang.org/x/term"
+ _ "golang.org/x/sys/unix"
+ _ "google.golang.org/protobuf/encoding/protowire"
+)
