@@ -1,0 +1,12 @@
+package api
+
+// Metric measures one evaluation. Each evaluation constructs its own.
+type Metric interface {
+	// Add takes in one batch. It must not keep out or b: their memory is
+	// used again for the next batch.
+	Add(out *Output, b *Batch) error
+
+	// Result returns the measurements by name, after the last Add. In the
+	// log their names get the prefix "eval_".
+	Result() (map[string]float64, error)
+}

@@ -1,0 +1,647 @@
+package api
+
+import (
+	"math"
+
+	"gorgonia.org/tensor"
+)
+
+// The operations chain in the order of evaluation. Two operands are broadcast
+// as in NumPy: axes are aligned at the last one, and an axis of length 1 or
+// none stretches.
+
+// Add returns v+w.
+func (v *Var) Add(w *Var) *Var {
+	return binary("add", v, w, func(a, b float32) float32 { return a + b },
+		func(a, b, y float32) (float32, float32) { return 1, 1 })
+}
+
+// Sub returns v-w.
+func (v *Var) Sub(w *Var) *Var {
+	return binary("sub", v, w, func(a, b float32) float32 { return a - b },
+		func(a, b, y float32) (float32, float32) { return 1, -1 })
+}
+
+// Mul returns v·w, element by element.
+func (v *Var) Mul(w *Var) *Var {
+	return binary("mul", v, w, func(a, b float32) float32 { return a * b },
+		func(a, b, y float32) (float32, float32) { return b, a })
+}
+
+// Div returns v/w, element by element.
+func (v *Var) Div(w *Var) *Var {
+	return binary("div", v, w, func(a, b float32) float32 { return a / b },
+		func(a, b, y float32) (float32, float32) { return 1 / b, -y / b })
+}
+
+// Scale returns v·x.
+func (v *Var) Scale(x float64) *Var {
+	s := float32(x)
+	return unary(v, func(a float32) float32 { return s * a }, func(a, y float32) float32 { return s })
+}
+
+// Shift returns v+x.
+func (v *Var) Shift(x float64) *Var {
+	s := float32(x)
+	return unary(v, func(a float32) float32 { return s + a }, func(a, y float32) float32 { return 1 })
+}
+
+// Neg returns -v.
+func (v *Var) Neg() *Var { return v.Scale(-1) }
+
+// OneMinus returns 1-v.
+func (v *Var) OneMinus() *Var {
+	return unary(v, func(a float32) float32 { return 1 - a }, func(a, y float32) float32 { return -1 })
+}
+
+// Exp returns e to the power of v.
+func (v *Var) Exp() *Var {
+	return unary(v, func(a float32) float32 { return float32(math.Exp(float64(a))) },
+		func(a, y float32) float32 { return y })
+}
+
+// Log returns the natural logarithm of v.
+func (v *Var) Log() *Var {
+	return unary(v, func(a float32) float32 { return float32(math.Log(float64(a))) },
+		func(a, y float32) float32 { return 1 / a })
+}
+
+// Pow returns v to the power of x.
+func (v *Var) Pow(x float64) *Var {
+	return unary(v, func(a float32) float32 { return float32(math.Pow(float64(a), x)) },
+		func(a, y float32) float32 {
+			if x == 0 {
+				return 0
+			}
+			return float32(x * math.Pow(float64(a), x-1))
+		})
+}
+
+// Sqrt returns the square root of v.
+func (v *Var) Sqrt() *Var {
+	return unary(v, func(a float32) float32 { return float32(math.Sqrt(float64(a))) },
+		func(a, y float32) float32 { return 0.5 / y })
+}
+
+// Tanh returns the hyperbolic tangent of v.
+func (v *Var) Tanh() *Var {
+	return unary(v, func(a float32) float32 { return float32(math.Tanh(float64(a))) },
+		func(a, y float32) float32 { return 1 - y*y })
+}
+
+// Sigmoid returns 1/(1+e⁻ᵛ).
+func (v *Var) Sigmoid() *Var {
+	return unary(v, func(a float32) float32 { return float32(1 / (1 + math.Exp(-float64(a)))) },
+		func(a, y float32) float32 { return y * (1 - y) })
+}
+
+// Max returns the larger of v and x, element by element.
+func (v *Var) Max(x float64) *Var {
+	s := float32(x)
+	return unary(v, func(a float32) float32 { return max(a, s) },
+		func(a, y float32) float32 {
+			if a > s {
+				return 1
+			}
+			return 0
+		})
+}
+
+// unary returns f of each element; slope is the derivative at a, where y = f(a).
+func unary(v *Var, f func(a float32) float32, slope func(a, y float32) float32) *Var {
+	out := fresh(v.Shape(), v)
+	x, y := v.Data(), out.Float32s()
+	e := engineOf(v)
+	rows(e, len(y), func(from, to int) {
+		for i := from; i < to; i++ {
+			y[i] = f(x[i])
+		}
+	})
+	return Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
+		v.AddGrad(func(sum *tensor.Dense, add bool) {
+			g, s := grad.Float32s(), sum.Float32s()
+			rows(e, len(g), func(from, to int) {
+				for i := from; i < to; i++ {
+					d := slope(x[i], y[i])
+					if g[i] != 0 || d != d { // 0·Inf is a gradient of 0, as nothing asked for it
+						d *= g[i]
+					} else {
+						d = 0
+					}
+					if add {
+						d += s[i]
+					}
+					s[i] = d
+				}
+			})
+		})
+		return nil
+	}, v)
+}
+
+// binary returns f of each pair of elements; slopes are the derivatives to
+// both, where y = f(a, b).
+func binary(op string, v, w *Var, f func(a, b float32) float32, slopes func(a, b, y float32) (float32, float32)) *Var {
+	shape, sv, sw := broadcast(op, v, w)
+	out := fresh(shape, v, w)
+	a, b, y := v.Data(), w.Data(), out.Float32s()
+	e := engineOf(v, w)
+	walk(e, shape, sv, sw, func(at, i, j, n, di, dj int) {
+		for k := range n {
+			y[at+k] = f(a[i+k*di], b[j+k*dj])
+		}
+	})
+	return Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
+		g := grad.Float32s()
+		partial := func(x *Var, other bool) {
+			x.AddGrad(func(sum *tensor.Dense, add bool) {
+				s := sum.Float32s()
+				if !add {
+					clear(s)
+				}
+				// one goroutine where several elements of the result share one of x
+				part := e
+				if len(s) != len(g) {
+					part = nil
+				}
+				walk(part, shape, sv, sw, func(at, i, j, n, di, dj int) {
+					for k := range n {
+						da, db := slopes(a[i+k*di], b[j+k*dj], y[at+k])
+						if other {
+							s[j+k*dj] += g[at+k] * db
+						} else {
+							s[i+k*di] += g[at+k] * da
+						}
+					}
+				})
+			})
+		}
+		partial(v, false)
+		partial(w, true)
+		return nil
+	}, v, w)
+}
+
+// broadcast returns the shape of an operation on v and w, and the strides, in
+// elements, by which each is read along that shape's axes.
+func broadcast(op string, v, w *Var) (shape tensor.Shape, sv, sw []int) {
+	p, q := v.Shape(), w.Shape()
+	n := max(len(p), len(q))
+	shape, sv, sw = make(tensor.Shape, n), make([]int, n), make([]int, n)
+	stepV, stepW := 1, 1
+	for k := 1; k <= n; k++ {
+		a, b := 1, 1
+		if k <= len(p) {
+			a = p[len(p)-k]
+		}
+		if k <= len(q) {
+			b = q[len(q)-k]
+		}
+		if a != b && a != 1 && b != 1 {
+			panic(&ShapeError{op, []tensor.Shape{p, q}})
+		}
+		shape[n-k] = a
+		if a == 1 {
+			shape[n-k] = b
+		}
+		if a != 1 {
+			sv[n-k] = stepV
+		}
+		if b != 1 {
+			sw[n-k] = stepW
+		}
+		stepV, stepW = stepV*a, stepW*b
+	}
+	return shape, sv, sw
+}
+
+// walk calls f for each run along the last axis of shape: its place in the
+// result and in both operands, its length, and the operands' steps in it.
+func walk(e Engine, shape tensor.Shape, sv, sw []int, f func(at, i, j, n, di, dj int)) {
+	last := len(shape) - 1
+	n := shape[last]
+	runs := 1
+	for _, d := range shape[:last] {
+		runs *= d
+	}
+	if runs == 1 { // split the only run
+		rows(e, n, func(from, to int) { f(from, from*sv[last], from*sw[last], to-from, sv[last], sw[last]) })
+		return
+	}
+	rows(e, runs, func(from, to int) {
+		for r := from; r < to; r++ {
+			i, j, rest := 0, 0, r
+			for k := last - 1; k >= 0; k-- {
+				at := rest % shape[k]
+				rest /= shape[k]
+				i, j = i+at*sv[k], j+at*sw[k]
+			}
+			f(r*n, i, j, n, sv[last], sw[last])
+		}
+	})
+}
+
+// Sum returns the sum over the axes, which disappear; over all of them, a
+// single value of shape [1].
+func (v *Var) Sum(axes ...int) *Var { return v.reduce(1, axes) }
+
+// Mean returns the mean over the axes, which disappear; over all of them, a
+// single value of shape [1].
+func (v *Var) Mean(axes ...int) *Var {
+	n := 1
+	for _, k := range axes {
+		if k >= 0 && k < v.Shape().Dims() {
+			n *= v.Shape()[k]
+		}
+	}
+	if len(axes) == 0 {
+		n = v.Shape().TotalSize()
+	}
+	return v.reduce(1/float64(n), axes)
+}
+
+// reduce returns scale times the sum over the axes. Sums are kept in float64.
+func (v *Var) reduce(scale float64, axes []int) *Var {
+	gone := make([]bool, v.Shape().Dims())
+	for _, k := range axes {
+		if k < 0 || k >= len(gone) {
+			panic(&ShapeError{"sum over an axis that is not there", []tensor.Shape{v.Shape()}})
+		}
+		gone[k] = true
+	}
+	var shape tensor.Shape
+	for k, d := range v.Shape() {
+		if len(axes) > 0 && !gone[k] {
+			shape = append(shape, d)
+		}
+	}
+	if len(shape) == 0 {
+		shape = tensor.Shape{1}
+	}
+	strides := make([]int, len(gone)) // of the result, along v's axes
+	step := 1
+	for k := len(gone) - 1; k >= 0; k-- {
+		if len(axes) > 0 && !gone[k] {
+			strides[k] = step
+			step *= v.Shape()[k]
+		}
+	}
+	out := fresh(shape, v)
+	sums := make([]float64, shape.TotalSize())
+	x := v.Data()
+	none := make([]int, len(gone))
+	walk(nil, v.Shape(), strides, none, func(at, i, _, n, di, _ int) {
+		for k := range n {
+			sums[i+k*di] += float64(x[at+k])
+		}
+	})
+	for i, s := range sums {
+		out.Float32s()[i] = float32(scale * s)
+	}
+	return Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
+		g := grad.Float32s()
+		v.AddGrad(func(sum *tensor.Dense, add bool) {
+			s := sum.Float32s()
+			if !add {
+				clear(s)
+			}
+			walk(engineOf(v), v.Shape(), strides, none, func(at, i, _, n, di, _ int) {
+				for k := range n {
+					s[at+k] += float32(scale) * g[i+k*di]
+				}
+			})
+		})
+		return nil
+	}, v)
+}
+
+// MatMul returns the matrix product v·w, [m, n] of [m, k] and [k, n].
+func (v *Var) MatMul(w *Var) *Var { return product("matmul", v, w, false) }
+
+// MatMulT returns v·wᵀ, [m, n] of [m, k] and [n, k].
+func (v *Var) MatMulT(w *Var) *Var { return product("matmul of the transpose", v, w, true) }
+
+func product(op string, v, w *Var, transposed bool) *Var {
+	m, k := matrix(op, v)
+	wk, n := matrix(op, w)
+	if transposed {
+		wk, n = n, wk
+	}
+	if k != wk {
+		panic(&ShapeError{op, []tensor.Shape{v.Shape(), w.Shape()}})
+	}
+	e := engineOf(v, w)
+	out := fresh(tensor.Shape{m, n}, v, w)
+	gemm(e, false, transposed, v.value, w.value, out, false)
+	return Apply(out, productBack(e, v, w, transposed), v, w)
+}
+
+// productBack adds to the gradients of both factors of v·w or v·wᵀ.
+func productBack(e Engine, v, w *Var, transposed bool) func(*tensor.Dense) []*tensor.Dense {
+	return func(grad *tensor.Dense) []*tensor.Dense {
+		v.AddGrad(func(dv *tensor.Dense, add bool) { gemm(e, false, !transposed, grad, w.value, dv, add) })
+		w.AddGrad(func(dw *tensor.Dense, add bool) {
+			if transposed {
+				gemm(e, true, false, grad, v.value, dw, add)
+			} else {
+				gemm(e, true, false, v.value, grad, dw, add)
+			}
+		})
+		return nil
+	}
+}
+
+// linear returns x·wᵀ+bias, [tokens, out], for w [out, in] and bias [out] or
+// nil. The product is added to the bias, without a pass of its own.
+func linear(x, w, bias *Var) *Var {
+	if bias == nil {
+		return x.MatMulT(w)
+	}
+	n, in := matrix("linear", x)
+	outs, k := matrix("linear", w)
+	if in != k || bias.Shape().TotalSize() != outs {
+		panic(&ShapeError{"linear", []tensor.Shape{x.Shape(), w.Shape(), bias.Shape()}})
+	}
+	e := engineOf(x, w)
+	out := fresh(tensor.Shape{n, outs}, x, w)
+	y, b := out.Float32s(), bias.Data()
+	rows(e, n, func(from, to int) {
+		for i := from; i < to; i++ {
+			copy(y[i*outs:(i+1)*outs], b)
+		}
+	})
+	gemm(e, false, true, x.value, w.value, out, true)
+	back := productBack(e, x, w, true)
+	return Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
+		bias.AddGrad(func(sum *tensor.Dense, add bool) {
+			s, g := sum.Float32s(), grad.Float32s()
+			if !add {
+				clear(s)
+			}
+			rows(e, outs, func(from, to int) { // by columns, so that the order of addition is fixed
+				for i := range n {
+					for j, x := range g[i*outs+from : i*outs+to] {
+						s[from+j] += x
+					}
+				}
+			})
+		})
+		return back(grad)
+	}, x, w, bias)
+}
+
+// Reshape returns v with other axes, of the same number of elements.
+func (v *Var) Reshape(shape ...int) *Var {
+	if tensor.Shape(shape).TotalSize() != v.Shape().TotalSize() {
+		panic(&ShapeError{"reshape", []tensor.Shape{v.Shape(), shape}})
+	}
+	return Apply(view(v.value, shape...), func(grad *tensor.Dense) []*tensor.Dense {
+		return []*tensor.Dense{view(grad, v.Shape()...)}
+	}, v)
+}
+
+// view returns the elements of t under another shape.
+func view(t *tensor.Dense, shape ...int) *tensor.Dense {
+	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(t.Float32s()), tensor.WithEngine(t.Engine()))
+}
+
+// Slice returns the elements from ≤ i < to along an axis.
+func (v *Var) Slice(axis, from, to int) *Var {
+	s := v.Shape()
+	if axis < 0 || axis >= len(s) || from < 0 || to < from || to > s[axis] {
+		panic(&ShapeError{"slice", []tensor.Shape{s, {axis, from, to}}})
+	}
+	shape := s.Clone()
+	shape[axis] = to - from
+	outer, inner := blocks(s, axis)
+	out := fresh(shape, v)
+	part, whole := (to-from)*inner, s[axis]*inner
+	x, y := v.Data(), out.Float32s()
+	for i := range outer {
+		copy(y[i*part:(i+1)*part], x[i*whole+from*inner:])
+	}
+	return Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
+		v.AddGrad(func(sum *tensor.Dense, add bool) {
+			d, g := sum.Float32s(), grad.Float32s()
+			if !add {
+				clear(d)
+			}
+			for i := range outer {
+				for j, x := range g[i*part : (i+1)*part] {
+					d[i*whole+from*inner+j] += x
+				}
+			}
+		})
+		return nil
+	}, v)
+}
+
+// blocks returns the number of elements before and after an axis.
+func blocks(s tensor.Shape, axis int) (outer, inner int) {
+	outer, inner = 1, 1
+	for k, d := range s {
+		if k < axis {
+			outer *= d
+		} else if k > axis {
+			inner *= d
+		}
+	}
+	return outer, inner
+}
+
+// Concat joins tensors along an axis; their other axes are equal.
+func Concat(axis int, vs ...*Var) *Var {
+	shape := vs[0].Shape().Clone()
+	shape[axis] = 0
+	for _, v := range vs {
+		s := v.Shape()
+		fits := len(s) == len(shape)
+		for k := 0; fits && k < len(s); k++ {
+			fits = k == axis || s[k] == shape[k]
+		}
+		if !fits {
+			panic(&ShapeError{"concat", []tensor.Shape{vs[0].Shape(), s}})
+		}
+		shape[axis] += s[axis]
+	}
+	out := fresh(shape, vs...)
+	outer, inner := blocks(shape, axis)
+	whole, y, at := shape[axis]*inner, out.Float32s(), 0
+	starts := make([]int, len(vs))
+	for k, v := range vs {
+		starts[k] = at
+		part, x := v.Shape()[axis]*inner, v.Data()
+		for i := range outer {
+			copy(y[i*whole+at:], x[i*part:(i+1)*part])
+		}
+		at += part
+	}
+	return Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
+		g := grad.Float32s()
+		for k, v := range vs {
+			v.AddGrad(func(sum *tensor.Dense, add bool) {
+				part, d := v.Shape()[axis]*inner, sum.Float32s()
+				if !add {
+					clear(d)
+				}
+				for i := range outer {
+					for j, x := range g[i*whole+starts[k]:][:part] {
+						d[i*part+j] += x
+					}
+				}
+			})
+		}
+		return nil
+	}, vs...)
+}
+
+// Transpose returns the transpose of a matrix.
+func (v *Var) Transpose() *Var {
+	m, n := matrix("transpose", v)
+	out := fresh(tensor.Shape{n, m}, v)
+	flip(out.Float32s(), v.Data(), m, n, false)
+	return Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
+		v.AddGrad(func(sum *tensor.Dense, add bool) { flip(sum.Float32s(), grad.Float32s(), n, m, add) })
+		return nil
+	}, v)
+}
+
+// flip sets or adds to y [n, m] the transpose of x [m, n].
+func flip(y, x []float32, m, n int, add bool) {
+	for i := range m {
+		for j := range n {
+			if add {
+				y[j*m+i] += x[i*n+j]
+			} else {
+				y[j*m+i] = x[i*n+j]
+			}
+		}
+	}
+}
+
+// Gather returns the rows of v, along its first axis, that index names.
+func (v *Var) Gather(index []int32) *Var {
+	shape := v.Shape().Clone()
+	n := shape[0]
+	shape[0] = len(index)
+	_, inner := blocks(shape, 0)
+	for _, k := range index {
+		if k < 0 || int(k) >= n {
+			panic(&ShapeError{"gather of a row that is not there", []tensor.Shape{v.Shape(), {int(k)}}})
+		}
+	}
+	out := fresh(shape, v)
+	x, y := v.Data(), out.Float32s()
+	for i, k := range index {
+		copy(y[i*inner:(i+1)*inner], x[int(k)*inner:])
+	}
+	return Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
+		v.AddGrad(func(sum *tensor.Dense, add bool) {
+			d, g := sum.Float32s(), grad.Float32s()
+			if !add {
+				clear(d)
+			}
+			for i, k := range index {
+				for j, x := range g[i*inner : (i+1)*inner] {
+					d[int(k)*inner+j] += x
+				}
+			}
+		})
+		return nil
+	}, v)
+}
+
+// Softmax returns e^v divided by its sum over the last axis.
+func (v *Var) Softmax() *Var { return v.LogSoftmax().Exp() }
+
+// LogSoftmax returns v minus the logarithm of the sum of e^v over the last axis.
+func (v *Var) LogSoftmax() *Var {
+	n := v.Shape()[v.Shape().Dims()-1]
+	out := fresh(v.Shape(), v)
+	x, y := v.Data(), out.Float32s()
+	e := engineOf(v)
+	rows(e, len(x)/n, func(from, to int) {
+		for i := from; i < to; i++ {
+			row := x[i*n : (i+1)*n]
+			lse := logSumExp(row)
+			for j, a := range row {
+				y[i*n+j] = float32(float64(a) - lse)
+			}
+		}
+	})
+	return Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
+		v.AddGrad(func(sum *tensor.Dense, add bool) {
+			s, g := sum.Float32s(), grad.Float32s()
+			rows(e, len(x)/n, func(from, to int) {
+				for i := from; i < to; i++ {
+					var total float64
+					for _, d := range g[i*n : (i+1)*n] {
+						total += float64(d)
+					}
+					for j := i * n; j < (i+1)*n; j++ {
+						d := float32(float64(g[j]) - math.Exp(float64(y[j]))*total)
+						if add {
+							d += s[j]
+						}
+						s[j] = d
+					}
+				}
+			})
+		})
+		return nil
+	}, v)
+}
+
+func logSumExp(row []float32) float64 {
+	top := row[0]
+	for _, a := range row {
+		top = max(top, a)
+	}
+	var sum float64
+	for _, a := range row {
+		sum += math.Exp(float64(a - top))
+	}
+	return float64(top) + math.Log(sum)
+}
+
+// CrossEntropy returns -log p(label) of each row of logits [tokens, vocab],
+// [tokens], and 0 where the label is Ignore. It is never below 0.
+func CrossEntropy(logits *Var, labels []int32) *Var {
+	n, vocab := matrix("cross entropy", logits)
+	if n != len(labels) {
+		panic(&ShapeError{"cross entropy", []tensor.Shape{logits.Shape(), {len(labels)}}})
+	}
+	out := fresh(tensor.Shape{n}, logits)
+	x, y := logits.Data(), out.Float32s()
+	lse := make([]float64, n)
+	e := engineOf(logits)
+	rows(e, n, func(from, to int) {
+		for i := from; i < to; i++ {
+			if y[i] = 0; labels[i] == Ignore {
+				continue
+			}
+			lse[i] = logSumExp(x[i*vocab : (i+1)*vocab])
+			y[i] = max(0, float32(lse[i]-float64(x[i*vocab+int(labels[i])])))
+		}
+	})
+	return Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
+		logits.AddGrad(func(sum *tensor.Dense, add bool) {
+			s, g := sum.Float32s(), grad.Float32s()
+			if !add {
+				clear(s)
+			}
+			rows(e, n, func(from, to int) {
+				for i := from; i < to; i++ {
+					if labels[i] == Ignore {
+						continue
+					}
+					for j := i * vocab; j < (i+1)*vocab; j++ {
+						s[j] += g[i] * float32(math.Exp(float64(x[j])-lse[i]))
+					}
+					s[i*vocab+int(labels[i])] -= g[i]
+				}
+			})
+		})
+		return nil
+	}, logits)
+}

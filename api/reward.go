@@ -1,0 +1,46 @@
+package api
+
+import "context"
+
+// ORM is an outcome reward model: it judges whole answers.
+type ORM interface {
+	// Score returns one reward per completion, in order. NaN means no
+	// opinion; such a reward takes no part in a sum of rewards. An error
+	// about one completion names it by its index.
+	Score(ctx context.Context, cs []Completion) ([]float64, error)
+}
+
+// PRM is a process reward model: it judges an answer step by step.
+type PRM interface {
+	// Score returns for each completion one reward per step that the PRM
+	// found in it, or a single reward for the whole.
+	Score(ctx context.Context, cs []Completion) ([][]float64, error)
+}
+
+// ORMFunc is an ORM that is only a function.
+type ORMFunc func(ctx context.Context, cs []Completion) ([]float64, error)
+
+// Score calls f.
+func (f ORMFunc) Score(ctx context.Context, cs []Completion) ([]float64, error) { return f(ctx, cs) }
+
+// PRMFunc is a PRM that is only a function.
+type PRMFunc func(ctx context.Context, cs []Completion) ([][]float64, error)
+
+// Score calls f.
+func (f PRMFunc) Score(ctx context.Context, cs []Completion) ([][]float64, error) { return f(ctx, cs) }
+
+// Completion is an answer that was sampled, and what it answers.
+type Completion struct {
+	Messages  []Message      // the conversation that the answer continues
+	Text      string         // the answer
+	Tokens    int            // its length in tokens, 0 if unknown
+	Truncated bool           // whether it was cut off at the token limit
+	Truth     string         // the answer in the dataset, or ""
+	Row       map[string]any // the dataset's other columns
+}
+
+// Message is one turn of a conversation.
+type Message struct {
+	Role    string `json:"role"` // system, user, assistant, tool_call or tool
+	Content string `json:"content"`
+}

@@ -1,0 +1,216 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+
+	"gorgonia.org/tensor"
+)
+
+// Tuner decides what of a model is trained.
+type Tuner interface {
+	// Prepare freezes, adds and wraps. It is called once on the base model,
+	// whose parameters are all trainable at that time.
+	Prepare(m *Model) error
+}
+
+// Saver is an optional interface of a Tuner. Without it a checkpoint holds the
+// parameters that are trained, by name, and Prepare makes their places again
+// before they are loaded.
+type Saver interface {
+	// Save returns what a checkpoint of the tuned model holds.
+	Save(m *Model) (*Adapter, error)
+
+	// Load prepares the base model, in place of Prepare, as it was when the
+	// adapter was saved, and puts the adapter's tensors in their places.
+	Load(m *Model, a *Adapter) error
+}
+
+// Adapter is what a checkpoint of a tuned model holds beside the base model.
+type Adapter struct {
+	Config  json.RawMessage          // adapter_config.json
+	Tensors map[string]*tensor.Dense // adapter_model.safetensors
+}
+
+// Model is a model as a tuner or an optimizer sees it.
+type Model struct {
+	Type     string // as in the model's config.json, e.g. "qwen2"
+	Dir      string // where its weights came from
+	Layers   int
+	Params   []*Param  // in the order of the forward pass
+	Linears  []*Linear // in the order of the forward pass
+	Training bool      // false during evaluation and generation
+	Rand     *rand.Rand
+}
+
+// Freeze stops every parameter that the model has now from being trained.
+func (m *Model) Freeze() {
+	for _, p := range m.Params {
+		p.Freeze()
+	}
+}
+
+// Trainable returns the parameters that are not frozen.
+func (m *Model) Trainable() []*Param {
+	var ps []*Param
+	for _, p := range m.Params {
+		if !p.Frozen() {
+			ps = append(ps, p)
+		}
+	}
+	return ps
+}
+
+// AddParam gives the model a parameter of the tuner's own, filled with x.
+func (m *Model) AddParam(name string, x float32, shape ...int) *Param {
+	p := NewParam(name, Full(x, shape...))
+	if len(m.Params) > 0 {
+		p.value = like(m.Params[0].value, p.value)
+	}
+	p.Added = true
+	m.Params = append(m.Params, p)
+	return p
+}
+
+// Dropout sets each element of x to 0 with probability p and divides the rest
+// by 1-p. Outside training it returns x. The choices come from m.Rand, so a run
+// that resumes repeats them.
+func (m *Model) Dropout(x *Var, p float64) *Var {
+	if !m.Training || p == 0 {
+		return x
+	}
+	mask := fresh(x.Shape(), x)
+	keep := float32(1 / (1 - p))
+	limit := uint32(p * (1 << 32))
+	data := mask.Float32s()
+	for i := 0; i < len(data); i += 2 {
+		r := m.Rand.Uint64()
+		data[i] = kept(uint32(r), limit, keep)
+		if i+1 < len(data) {
+			data[i+1] = kept(uint32(r>>32), limit, keep)
+		}
+	}
+	return x.Mul(Const(mask))
+}
+
+func kept(r, limit uint32, keep float32) float32 {
+	if r < limit {
+		return 0
+	}
+	return keep
+}
+
+// Linear is one weight matrix of the model, and the place a tuner attaches to.
+type Linear struct {
+	Name    string // e.g. "model.layers.0.self_attn.k_proj"
+	Part    Part
+	Layer   int // from 0; -1 for one that belongs to no layer
+	In, Out int
+	Weight  *Param // [Out, In]
+	Bias    *Param // [Out], or nil
+
+	wraps []func(x *Var, next Forward) *Var
+}
+
+// Part says what a Linear is for, whatever the model calls it.
+type Part int
+
+// The parts of a decoder's layer, and its output projection.
+const (
+	OtherPart Part = iota
+	AttnQuery
+	AttnKey
+	AttnValue
+	AttnOut
+	MLPGate
+	MLPUp
+	MLPDown
+	LMHead
+)
+
+// Region is the part of a multimodal model that a parameter belongs to.
+type Region int
+
+// The regions of a model. A text model is all Language.
+const (
+	Language Region = iota
+	Vision
+	Aligner
+)
+
+// Forward is a layer's forward pass.
+type Forward func(x *Var) *Var
+
+// Wrap puts f around the layer's forward pass, which f is given as next. The
+// last wrap is the outermost.
+func (l *Linear) Wrap(f func(x *Var, next Forward) *Var) { l.wraps = append(l.wraps, f) }
+
+// Forward returns x·Wᵀ+b, [tokens, Out], for x [tokens, In], as changed by Wrap.
+func (l *Linear) Forward(x *Var) *Var {
+	next := l.base
+	for _, wrap := range l.wraps {
+		inner := next
+		next = func(x *Var) *Var { return wrap(x, inner) }
+	}
+	return next(x)
+}
+
+func (l *Linear) base(x *Var) *Var {
+	var bias *Var
+	if l.Bias != nil {
+		bias = l.Bias.Var
+	}
+	return linear(x, l.Weight.Var, bias)
+}
+
+// Param is a named Var that an optimizer may change.
+type Param struct {
+	Name   string
+	Part   Part   // of the Linear it belongs to
+	Layer  int    // from 0; -1 for one that belongs to no layer
+	Region Region // of the model
+	Added  bool   // whether a tuner added it
+	*Var
+}
+
+// NewParam returns a parameter with t as its value.
+func NewParam(name string, t *tensor.Dense) *Param {
+	return &Param{Name: name, Layer: -1, Var: &Var{value: t, needs: true, leaf: true}}
+}
+
+// Freeze stops p from being trained.
+func (p *Param) Freeze() { p.needs = false }
+
+// Unfreeze lets p be trained.
+func (p *Param) Unfreeze() { p.needs = true }
+
+// Frozen reports whether p is not trained.
+func (p *Param) Frozen() bool { return !p.needs }
+
+// Update gives f the elements of the value, to change, and of the gradient, in
+// row-major order. It does not call f where there is no gradient.
+func (p *Param) Update(f func(w, g []float32)) {
+	if g := p.Grad(); g != nil {
+		f(p.value.Float32s(), g)
+	}
+}
+
+// Set gives f the elements of the value, to fill in.
+func (p *Param) Set(f func(w []float32)) { f(p.value.Float32s()) }
+
+// Assign copies t, which must have p's shape, into p.
+func (p *Param) Assign(t *tensor.Dense) error {
+	if !t.Shape().Eq(p.Shape()) {
+		return fmt.Errorf("%s has shape %v, want %v", p.Name, t.Shape(), p.Shape())
+	}
+	copy(p.value.Float32s(), t.Float32s())
+	return nil
+}
+
+var undecayed = regexp.MustCompile(`bias|layernorm|rmsnorm|(?:^|\.)norm(?:$|\.)|_norm(?:$|\.)`)
+
+// Decays reports whether weight decay is meant for p: transformers' Trainer
+// leaves biases and the weights of norms out.
+func (p *Param) Decays() bool { return !undecayed.MatchString(p.Name) }
