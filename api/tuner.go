@@ -147,6 +147,9 @@ type Forward func(x *Var) *Var
 // last wrap is the outermost.
 func (l *Linear) Wrap(f func(x *Var, next Forward) *Var) { l.wraps = append(l.wraps, f) }
 
+// Wrapped reports whether anything is put around the layer's forward pass.
+func (l *Linear) Wrapped() bool { return len(l.wraps) > 0 }
+
 // Forward returns x·Wᵀ+b, [tokens, Out], for x [tokens, In], as changed by Wrap.
 func (l *Linear) Forward(x *Var) *Var {
 	next := l.base

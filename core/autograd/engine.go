@@ -1,0 +1,134 @@
+// Package autograd is the engine behind package api's tape: where the memory of
+// a training step comes from, who multiplies its matrices, and the operations
+// that only models need (embedding, RMSNorm, RoPE, attention, SwiGLU, the fused
+// output projection and cross entropy), each made with api.Apply on the C
+// kernels of package kernel.
+//
+// An Engine is a gorgonia tensor.Engine: a tensor that carries one carries it on
+// to every result, so that a plugin's operations use it without knowing of it.
+// All of it is called from one goroutine.
+package autograd
+
+import (
+	"fmt"
+	"unsafe"
+
+	"gorgonia.org/tensor"
+
+	"swiftgo/api"
+	"swiftgo/core/kernel"
+)
+
+// Engine computes in float32 on the CPU.
+type Engine struct {
+	tensor.StdEng
+	pool  *kernel.Pool
+	arena *kernel.Arena
+}
+
+var (
+	_ api.Engine          = (*Engine)(nil)
+	_ tensor.MatMuler     = (*Engine)(nil)
+	_ tensor.NonStdEngine = (*Engine)(nil)
+)
+
+// reserved is the address space set aside for a step's tensors; only what is
+// used of it takes memory.
+const reserved = 1 << 38
+
+// NewEngine returns an engine with the given number of threads, 0 for as many
+// as there are cores. The matrix library is opened once in a process, by the
+// first engine.
+func NewEngine(threads int) (*Engine, error) {
+	if err := kernel.Open(threads); err != nil {
+		return nil, err
+	}
+	arena, err := kernel.NewArena(reserved)
+	if err != nil {
+		return nil, fmt.Errorf("memory for a training step: %w", err)
+	}
+	return &Engine{pool: kernel.DefaultPool(), arena: arena}, nil
+}
+
+// Reset takes back the memory of every tensor that New, Alloc or an operation
+// made. Nothing computed before may be used any more.
+func (e *Engine) Reset() { e.arena.Reset() }
+
+// Peak returns the most memory, in bytes, that tensors took between two Resets.
+func (e *Engine) Peak() int { return e.arena.Peak() }
+
+// Param returns a tensor on e with memory of its own, which outlives Reset.
+func (e *Engine) Param(data []float32, shape ...int) *tensor.Dense {
+	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(data), tensor.WithEngine(e))
+}
+
+// New returns a tensor that lives until Reset; its elements are not set.
+func (e *Engine) New(shape ...int) *tensor.Dense {
+	return e.Param(e.arena.Alloc(tensor.Shape(shape).TotalSize()), shape...)
+}
+
+// Recycle takes back the memory of a tensor from New.
+func (e *Engine) Recycle(t *tensor.Dense) { e.arena.Free(t.Float32s()) }
+
+// Rows calls f on ranges that make up [0, n), on all threads. Small work stays
+// on the caller.
+func (e *Engine) Rows(n int, f func(from, to int)) {
+	if n < 2 {
+		f(0, n)
+		return
+	}
+	e.pool.Rows(n, f)
+}
+
+// Gemm sets c, or with add adds to it, op(a)·op(b).
+func (e *Engine) Gemm(transA, transB bool, a, b, c *tensor.Dense, add bool) {
+	m, n := c.Shape()[0], c.Shape()[1]
+	lda, ldb := a.Shape()[1], b.Shape()[1]
+	k := lda
+	if transA {
+		k = a.Shape()[0]
+	}
+	kernel.MatMul(transA, transB, m, n, k, a.Float32s(), lda, b.Float32s(), ldb, add, c.Float32s(), n)
+}
+
+// SumSquares returns the sum of the squares of t's elements.
+func (e *Engine) SumSquares(t *tensor.Dense) float64 {
+	if t == nil {
+		return 0
+	}
+	return kernel.SumSquares(e.pool, t.Float32s())
+}
+
+// Scale multiplies t's elements, in place.
+func (e *Engine) Scale(t *tensor.Dense, s float32) {
+	if t != nil {
+		kernel.Scale(e.pool, s, t.Float32s())
+	}
+}
+
+// MatMul is gorgonia's own matrix product, for tensors of plugins that call it.
+func (e *Engine) MatMul(a, b, prealloc tensor.Tensor) error {
+	x, okA := a.(*tensor.Dense)
+	y, okB := b.(*tensor.Dense)
+	z, okC := prealloc.(*tensor.Dense)
+	if !okA || !okB || !okC || x.Dtype() != tensor.Float32 || x.RequiresIterator() || y.RequiresIterator() || z.RequiresIterator() {
+		return e.StdEng.MatMul(a, b, prealloc)
+	}
+	e.Gemm(false, false, x, y, z, false)
+	return nil
+}
+
+// NonStdAlloc says that gorgonia is to allocate with Alloc.
+func (e *Engine) NonStdAlloc() {}
+
+// Alloc returns zeroed memory that lives until Reset.
+func (e *Engine) Alloc(size int64) (tensor.Memory, error) {
+	x := e.arena.Alloc(int(size+3) / 4)
+	clear(x)
+	return memory(x), nil
+}
+
+type memory []float32
+
+func (m memory) Uintptr() uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(m))) }
+func (m memory) MemSize() uintptr { return uintptr(len(m)) * 4 }

@@ -1,0 +1,151 @@
+package autograd
+
+import (
+	"gorgonia.org/tensor"
+
+	"swiftgo/api"
+	"swiftgo/core/kernel"
+)
+
+// Embedding returns the rows of w [vocab, dim] that ids names, [tokens, dim].
+func (e *Engine) Embedding(w *api.Var, ids []int32) *api.Var {
+	vocab, dim := w.Shape()[0], w.Shape()[1]
+	out := e.New(len(ids), dim)
+	x, y := w.Data(), out.Float32s()
+	for i, id := range ids {
+		if id < 0 || int(id) >= vocab {
+			panic(&api.ShapeError{Op: "embedding of a token that is not there", Shapes: []tensor.Shape{w.Shape(), {int(id)}}})
+		}
+		copy(y[i*dim:(i+1)*dim], x[int(id)*dim:])
+	}
+	return api.Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
+		w.AddGrad(func(dw *tensor.Dense, add bool) {
+			d, g := dw.Float32s(), grad.Float32s()
+			if !add {
+				clear(d)
+			}
+			for i, id := range ids {
+				kernel.AddTo(e.pool, d[int(id)*dim:(int(id)+1)*dim], g[i*dim:(i+1)*dim])
+			}
+		})
+		return nil
+	}, w)
+}
+
+// Add returns a+b, two tensors of one shape.
+func (e *Engine) Add(a, b *api.Var) *api.Var {
+	out := e.New(a.Shape()...)
+	kernel.Add(e.pool, a.Data(), b.Data(), out.Float32s())
+	return api.Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
+		return []*tensor.Dense{grad, grad}
+	}, a, b)
+}
+
+// RMSNorm returns x/√(mean(x²)+eps)·w of each row of x [rows, dim], w [dim].
+func (e *Engine) RMSNorm(x, w *api.Var, eps float32) *api.Var {
+	dim := w.Shape()[0]
+	n := x.Shape().TotalSize() / dim
+	out, rstd := e.New(x.Shape()...), e.New(n).Float32s()
+	kernel.RMSNorm(e.pool, x.Data(), w.Data(), eps, out.Float32s(), rstd)
+	return api.Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
+		var dw []float32
+		w.AddGrad(func(sum *tensor.Dense, add bool) {
+			dw = sum.Float32s()
+			if !add {
+				clear(dw)
+			}
+		})
+		if !x.Needs() {
+			kernel.RMSNormBackward(e.pool, x.Data(), w.Data(), rstd, grad.Float32s(), false, nil, dw)
+			return nil
+		}
+		x.AddGrad(func(dx *tensor.Dense, add bool) {
+			kernel.RMSNormBackward(e.pool, x.Data(), w.Data(), rstd, grad.Float32s(), add, dx.Float32s(), dw)
+		})
+		return nil
+	}, x, w)
+}
+
+// Rope returns x [tokens, heads·headDim] with each head turned by the angles of
+// its token's position. table is [positions, headDim]: cosines, then sines.
+func (e *Engine) Rope(x *api.Var, heads, headDim int, table []float32, positions []int32) *api.Var {
+	out := e.New(x.Shape()...)
+	copy(out.Float32s(), x.Data())
+	kernel.Rope(e.pool, heads, headDim, out.Float32s(), table, positions, 1)
+	return api.Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
+		back := e.New(x.Shape()...)
+		copy(back.Float32s(), grad.Float32s())
+		kernel.Rope(e.pool, heads, headDim, back.Float32s(), table, positions, -1)
+		return []*tensor.Dense{back}
+	}, x)
+}
+
+// Attention is causal, grouped-query attention over sequences that stand end to
+// end and cannot see each other: q is [tokens, heads·headDim], k and v are
+// [tokens, kvHeads·headDim], the result is as q. starts holds the index of each
+// sequence's first token.
+func (e *Engine) Attention(q, k, v *api.Var, starts []int32, heads, kvHeads, headDim int) *api.Var {
+	n := q.Shape()[0]
+	out, lse := e.New(q.Shape()...), e.New(heads, n)
+	kernel.Attention(e.pool, starts, heads, kvHeads, headDim, q.Data(), k.Data(), v.Data(), out.Float32s(), lse.Float32s())
+	return api.Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
+		dq, dk, dv := e.New(q.Shape()...), e.New(k.Shape()...), e.New(v.Shape()...)
+		kernel.AttentionBackward(e.pool, starts, heads, kvHeads, headDim, q.Data(), k.Data(), v.Data(),
+			out.Float32s(), lse.Float32s(), grad.Float32s(), dq.Float32s(), dk.Float32s(), dv.Float32s())
+		return []*tensor.Dense{dq, dk, dv}
+	}, q, k, v)
+}
+
+// SwiGLU returns gate·sigmoid(gate)·up.
+func (e *Engine) SwiGLU(gate, up *api.Var) *api.Var {
+	out := e.New(gate.Shape()...)
+	kernel.SwiGLU(e.pool, gate.Data(), up.Data(), out.Float32s())
+	return api.Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
+		dg, du := e.New(gate.Shape()...), e.New(up.Shape()...)
+		kernel.SwiGLUBackward(e.pool, gate.Data(), up.Data(), grad.Float32s(), dg.Float32s(), du.Float32s())
+		return []*tensor.Dense{dg, du}
+	}, gate, up)
+}
+
+// CrossEntropy returns -log p(label) of each token, [tokens], where p is the
+// softmax of hidden [tokens, dim] times wᵀ, w [vocab, dim], and the most likely
+// token of each. The logits are never held: the vocabulary is gone through in
+// blocks, and the gradient to hidden comes out of the same pass.
+func (e *Engine) CrossEntropy(hidden, w *api.Var, labels []int32) (*api.Var, []int32) {
+	n, dim := hidden.Shape()[0], hidden.Shape()[1]
+	if len(labels) != n {
+		panic(&api.ShapeError{Op: "cross entropy", Shapes: []tensor.Shape{hidden.Shape(), {len(labels)}}})
+	}
+	out, lse := e.New(n), e.New(n).Float32s()
+	var unscaled []float32 // gradient of each token's loss to its row of hidden
+	if hidden.Needs() {
+		unscaled = e.New(n, dim).Float32s()
+	}
+	best := make([]int32, n)
+	kernel.CrossEntropy(e.pool, hidden.Data(), w.Data(), labels, out.Float32s(), lse, unscaled, best)
+	return api.Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
+		g := grad.Float32s()
+		hidden.AddGrad(func(dx *tensor.Dense, add bool) {
+			d := dx.Float32s()
+			e.Rows(n, func(from, to int) {
+				for i := from; i < to; i++ {
+					row, u, s := d[i*dim:(i+1)*dim], unscaled[i*dim:(i+1)*dim], g[i]
+					for j := range row {
+						if add {
+							row[j] += s * u[j]
+						} else {
+							row[j] = s * u[j]
+						}
+					}
+				}
+			})
+		})
+		w.AddGrad(func(dw *tensor.Dense, add bool) {
+			if !add {
+				clear(dw.Float32s())
+			}
+			kernel.CrossEntropyBackwardW(e.pool, hidden.Data(), w.Data(), labels, lse, g, dw.Float32s())
+		})
+		return nil
+	}, hidden, w), best
+}

@@ -1,0 +1,238 @@
+// Package model is a decoder-only language model: from config.json and
+// safetensors to a forward pass over api.Linear, which tuners wrap. It knows
+// the architectures llama, mistral, qwen2 and qwen3, which share one layer.
+package model
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sort"
+	"strings"
+
+	"gorgonia.org/tensor"
+
+	"swiftgo/api"
+	"swiftgo/core/autograd"
+	"swiftgo/core/checkpoint"
+)
+
+// Model is a model in memory. Its embedded api.Model is what tuners and
+// optimizers see. It is used from one goroutine.
+type Model struct {
+	*api.Model
+	Config *Config
+	Engine *autograd.Engine
+
+	embed  *api.Param
+	norm   *api.Param
+	head   *api.Linear
+	layers []layer
+	table  []float32 // rotary cosines and sines, [positions so far, headDim]
+
+	right, counted int // tokens of the cross entropies since Hits
+}
+
+type layer struct {
+	norm1, norm2   *api.Param
+	qNorm, kNorm   *api.Param // nil but for qwen3
+	q, k, v, o     *api.Linear
+	gate, up, down *api.Linear
+}
+
+// Load reads the model in dir. Weights are converted to float32.
+func Load(dir string, e *autograd.Engine) (*Model, error) {
+	c, err := LoadConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	w, err := checkpoint.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	return build(dir, c, e, func(name string, shape ...int) ([]float32, error) { return read(w, dir, name, shape) })
+}
+
+// New returns a model of dir's config.json with random weights: normal with
+// deviation initializer_range (0.02), norms 1, biases 0.
+func New(dir string, e *autograd.Engine, seed int64) (*Model, error) {
+	c, err := LoadConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	r := rand.New(rand.NewPCG(uint64(seed), 0))
+	return build(dir, c, e, func(name string, shape ...int) ([]float32, error) {
+		data := make([]float32, tensor.Shape(shape).TotalSize())
+		for i := range data {
+			switch {
+			case len(shape) == 2:
+				data[i] = float32(0.02 * r.NormFloat64())
+			case !strings.HasSuffix(name, ".bias"):
+				data[i] = 1
+			}
+		}
+		return data, nil
+	})
+}
+
+// read returns a tensor of the checkpoint, which must have the given shape.
+func read(w *checkpoint.Weights, dir, name string, shape []int) ([]float32, error) {
+	_, got, ok := w.Info(name)
+	if !ok {
+		if _, _, ok := w.Info(strings.TrimPrefix(name, "model.")); ok { // saved from the bare decoder
+			return read(w, dir, strings.TrimPrefix(name, "model."), shape)
+		}
+		return nil, fmt.Errorf("%s: tensor %s is missing from the safetensors files; config.json wants it with shape %v", dir, name, shape)
+	}
+	if !slices.Equal(got, shape) {
+		return nil, fmt.Errorf("%s: tensor %s has shape %v, config.json wants %v", dir, name, got, shape)
+	}
+	data, _, err := w.Read(name)
+	return data, err
+}
+
+// build makes the parameters in the order of the forward pass, each from data.
+func build(dir string, c *Config, e *autograd.Engine, data func(name string, shape ...int) ([]float32, error)) (*Model, error) {
+	m := &Model{Model: &api.Model{Type: c.ModelType, Dir: dir, Layers: c.Layers, Rand: rand.New(rand.NewPCG(0, 0))}, Config: c, Engine: e}
+	var failed error
+	param := func(layer int, part api.Part, name string, shape ...int) *api.Param {
+		if failed != nil {
+			return nil
+		}
+		x, err := data(name, shape...)
+		if err != nil {
+			failed = err
+			return nil
+		}
+		p := api.NewParam(name, e.Param(x, shape...))
+		p.Layer, p.Part = layer, part
+		m.Params = append(m.Params, p)
+		return p
+	}
+	linear := func(layer int, part api.Part, name string, in, out int, bias bool) *api.Linear {
+		l := &api.Linear{Name: name, Part: part, Layer: layer, In: in, Out: out, Weight: param(layer, part, name+".weight", out, in)}
+		if bias {
+			l.Bias = param(layer, part, name+".bias", out)
+		}
+		m.Linears = append(m.Linears, l)
+		return l
+	}
+	h, inter, q, kv := c.HiddenSize, c.IntermediateSize, c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
+	m.embed = param(-1, api.OtherPart, "model.embed_tokens.weight", c.VocabSize, h)
+	for i := range c.Layers {
+		var l layer
+		prefix := fmt.Sprintf("model.layers.%d.", i)
+		l.norm1 = param(i, api.OtherPart, prefix+"input_layernorm.weight", h)
+		l.q = linear(i, api.AttnQuery, prefix+"self_attn.q_proj", h, q, c.attentionBiasQKV)
+		l.k = linear(i, api.AttnKey, prefix+"self_attn.k_proj", h, kv, c.attentionBiasQKV)
+		l.v = linear(i, api.AttnValue, prefix+"self_attn.v_proj", h, kv, c.attentionBiasQKV)
+		if c.queryKeyNorm {
+			l.qNorm = param(i, api.OtherPart, prefix+"self_attn.q_norm.weight", c.HeadDim)
+			l.kNorm = param(i, api.OtherPart, prefix+"self_attn.k_norm.weight", c.HeadDim)
+		}
+		l.o = linear(i, api.AttnOut, prefix+"self_attn.o_proj", q, h, c.attentionBiasOut)
+		l.norm2 = param(i, api.OtherPart, prefix+"post_attention_layernorm.weight", h)
+		l.gate = linear(i, api.MLPGate, prefix+"mlp.gate_proj", h, inter, c.MLPBias)
+		l.up = linear(i, api.MLPUp, prefix+"mlp.up_proj", h, inter, c.MLPBias)
+		l.down = linear(i, api.MLPDown, prefix+"mlp.down_proj", inter, h, c.MLPBias)
+		m.layers = append(m.layers, l)
+	}
+	m.norm = param(-1, api.OtherPart, "model.norm.weight", h)
+	if c.Tied {
+		m.head = &api.Linear{Name: "lm_head", Part: api.LMHead, Layer: -1, In: h, Out: c.VocabSize, Weight: m.embed}
+		m.Linears = append(m.Linears, m.head)
+	} else {
+		m.head = linear(-1, api.LMHead, "lm_head", h, c.VocabSize, false)
+	}
+	return m, failed
+}
+
+// Forward runs the model on sequences that stand end to end; starts holds the
+// index of each one's first token.
+func (m *Model) Forward(ids, starts []int32) *api.Output {
+	c, e := m.Config, m.Engine
+	positions := m.positions(len(ids), starts)
+	eps := float32(c.NormEps)
+	x := e.Embedding(m.embed.Var, ids)
+	for i := range m.layers {
+		l := &m.layers[i]
+		h := e.RMSNorm(x, l.norm1.Var, eps)
+		q, k, v := l.q.Forward(h), l.k.Forward(h), l.v.Forward(h)
+		if c.queryKeyNorm {
+			q, k = e.RMSNorm(q, l.qNorm.Var, eps), e.RMSNorm(k, l.kNorm.Var, eps)
+		}
+		q = e.Rope(q, c.Heads, c.HeadDim, m.table, positions)
+		k = e.Rope(k, c.KVHeads, c.HeadDim, m.table, positions)
+		x = e.Add(x, l.o.Forward(e.Attention(q, k, v, starts, c.Heads, c.KVHeads, c.HeadDim)))
+		h = e.RMSNorm(x, l.norm2.Var, eps)
+		x = e.Add(x, l.down.Forward(e.SwiGLU(l.gate.Forward(h), l.up.Forward(h))))
+	}
+	return api.NewOutput(e.RMSNorm(x, m.norm.Var, eps), head{m})
+}
+
+// positions returns each token's place in its sequence, and sees that the
+// rotary table reaches that far.
+func (m *Model) positions(n int, starts []int32) []int32 {
+	positions := make([]int32, n)
+	next, longest := 0, 0
+	at := int32(0)
+	for i := range positions {
+		if next < len(starts) && int(starts[next]) == i {
+			at, next = 0, next+1
+		}
+		positions[i] = at
+		at++
+		longest = max(longest, int(at))
+	}
+	if have := len(m.table) / m.Config.HeadDim; have < longest {
+		m.table = m.Config.ropeTable(max(longest, min(2*have, m.Config.MaxPositions)))
+	}
+	return positions
+}
+
+// Hits returns how many tokens the cross entropies since the last call
+// predicted right, and of how many.
+func (m *Model) Hits() (right, counted int) {
+	right, counted = m.right, m.counted
+	m.right, m.counted = 0, 0
+	return right, counted
+}
+
+// head is the output projection as an api.Output asks for it.
+type head struct{ m *Model }
+
+func (h head) Logits(hidden *api.Var) *api.Var { return h.m.head.Forward(hidden) }
+
+func (h head) CrossEntropy(hidden *api.Var, labels []int32) *api.Var {
+	if h.m.head.Wrapped() { // by a tuner: what it does is not known here
+		return api.CrossEntropy(h.Logits(hidden), labels)
+	}
+	loss, best := h.m.Engine.CrossEntropy(hidden, h.m.head.Weight.Var, labels)
+	for i, label := range labels {
+		if label != api.Ignore {
+			h.m.counted++
+			if best[i] == label {
+				h.m.right++
+			}
+		}
+	}
+	return loss
+}
+
+func (h head) Argmax(hidden *api.Var) []int32 {
+	return api.LogitsOutput(h.Logits(hidden.Detach())).Argmax()
+}
+
+// Tensors returns the base model's parameters as a checkpoint holds them, in
+// the order of their names.
+func (m *Model) Tensors(dtype checkpoint.Dtype) []checkpoint.Tensor {
+	var ts []checkpoint.Tensor
+	for _, p := range m.Params {
+		if !p.Added {
+			ts = append(ts, checkpoint.Tensor{Name: p.Name, Shape: p.Shape(), Data: p.Data(), Dtype: dtype})
+		}
+	}
+	sort.Slice(ts, func(i, j int) bool { return ts[i].Name < ts[j].Name })
+	return ts
+}

@@ -1,0 +1,146 @@
+package model_test
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"gorgonia.org/tensor"
+
+	"swiftgo/api"
+	"swiftgo/core/autograd"
+	"swiftgo/core/checkpoint"
+	"swiftgo/core/model"
+)
+
+var families = []string{"llama", "llama31", "qwen2", "qwen3"}
+
+// reference is what plain PyTorch computed for a model of testdata, as
+// testdata/README says.
+type reference struct {
+	InputIDs  [][]int32   `json:"input_ids"`
+	Labels    [][]int32   `json:"labels"`
+	LossScale [][]float32 `json:"loss_scale"`
+	Loss      float64     `json:"loss"`
+	Weighted  float64     `json:"loss_weighted"`
+	Grads     map[string]struct {
+		Norm   float64   `json:"norm"`
+		First8 []float64 `json:"first8"`
+	} `json:"grads"`
+	Greedy struct {
+		Prompt []int32 `json:"prompt"`
+		New    []int32 `json:"new"`
+	} `json:"greedy"`
+}
+
+func load(t *testing.T, family string) (*model.Model, *reference, string) {
+	t.Helper()
+	dir := filepath.Join("testdata", family)
+	e, err := autograd.NewEngine(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := model.Load(dir, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "reference.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ref reference
+	if err := json.Unmarshal(text, &ref); err != nil {
+		t.Fatal(err)
+	}
+	return m, &ref, dir
+}
+
+// batch lays the reference's sequences end to end, with shifted labels.
+func (r *reference) batch() *api.Batch {
+	b := &api.Batch{}
+	for i, ids := range r.InputIDs {
+		b.Starts = append(b.Starts, int32(len(b.IDs)))
+		b.IDs = append(b.IDs, ids...)
+		b.Labels = append(append(b.Labels, r.Labels[i][1:]...), api.Ignore)
+		b.Scale = append(append(b.Scale, r.LossScale[i][1:]...), 0)
+		for _, label := range r.Labels[i] {
+			if label != api.Ignore {
+				b.Items++
+			}
+		}
+	}
+	return b
+}
+
+func TestLogits(t *testing.T) {
+	for _, family := range families {
+		t.Run(family, func(t *testing.T) {
+			m, ref, dir := load(t, family)
+			w, err := checkpoint.OpenFile(filepath.Join(dir, "logits.safetensors"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer w.Close()
+			want, _, err := w.Read("logits")
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := ref.batch()
+			out := m.Forward(b.IDs, b.Starts)
+			worst := 0.0
+			for i, x := range out.Logits().Data() {
+				worst = max(worst, math.Abs(float64(x-want[i])))
+			}
+			if !(worst < 1e-4) {
+				t.Errorf("logits differ by %g, want less than 1e-4", worst)
+			}
+		})
+	}
+}
+
+func TestLossAndGradients(t *testing.T) {
+	for _, family := range families {
+		t.Run(family, func(t *testing.T) {
+			m, ref, _ := load(t, family)
+			b := ref.batch()
+			weigh := func(scale func(i int) float32) *api.Var {
+				w := make([]float32, len(b.Labels))
+				for i := range w {
+					w[i] = scale(i) / float32(b.Items)
+				}
+				ce := m.Forward(b.IDs, b.Starts).CrossEntropy(b.Labels)
+				return ce.Mul(api.Const(tensor.New(tensor.WithShape(len(w)), tensor.WithBacking(w)))).Sum()
+			}
+			weighted := weigh(func(i int) float32 { return b.Scale[i] })
+			near(t, "weighted loss", float64(weighted.Data()[0]), ref.Weighted, 1e-5)
+			loss := weigh(func(int) float32 { return 1 })
+			near(t, "loss", float64(loss.Data()[0]), ref.Loss, 1e-5)
+			if err := loss.Backward(); err != nil {
+				t.Fatal(err)
+			}
+			if len(m.Params) != len(ref.Grads) {
+				t.Errorf("%d parameters, want %d", len(m.Params), len(ref.Grads))
+			}
+			for _, p := range m.Params {
+				want, ok := ref.Grads[p.Name]
+				if !ok {
+					t.Errorf("parameter %s is not in the reference", p.Name)
+					continue
+				}
+				near(t, "gradient norm of "+p.Name, math.Sqrt(m.Engine.SumSquares(p.GradTensor()))/want.Norm, 1, 1e-3)
+				for i, x := range want.First8 {
+					near(t, "gradient of "+p.Name, float64(p.Grad()[i]), x, 1e-3*want.Norm)
+				}
+			}
+		})
+	}
+}
+
+func near(t *testing.T, what string, got, want, tolerance float64) {
+	t.Helper()
+	if !(math.Abs(got-want) <= tolerance) {
+		t.Errorf("%s is %.8g, want %.8g within %g", what, got, want, tolerance)
+	}
+}
