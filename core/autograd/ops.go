@@ -25,7 +25,7 @@ func (e *Engine) Embedding(w *api.Var, ids []int32) *api.Var {
 				clear(d)
 			}
 			for i, id := range ids {
-				kernel.AddTo(e.pool, d[int(id)*dim:(int(id)+1)*dim], g[i*dim:(i+1)*dim])
+				kernel.AddTo(e.pool, g[i*dim:(i+1)*dim], d[int(id)*dim:(int(id)+1)*dim])
 			}
 		})
 		return nil
@@ -56,7 +56,7 @@ func (e *Engine) RMSNorm(x, w *api.Var, eps float32) *api.Var {
 			}
 		})
 		if !x.Needs() {
-			kernel.RMSNormBackward(e.pool, x.Data(), w.Data(), rstd, grad.Float32s(), false, nil, dw)
+			kernel.RMSNormBackward(e.pool, x.Data(), w.Data(), rstd, grad.Float32s(), false, e.New(n, dim).Float32s(), dw)
 			return nil
 		}
 		x.AddGrad(func(dx *tensor.Dense, add bool) {
@@ -71,11 +71,11 @@ func (e *Engine) RMSNorm(x, w *api.Var, eps float32) *api.Var {
 func (e *Engine) Rope(x *api.Var, heads, headDim int, table []float32, positions []int32) *api.Var {
 	out := e.New(x.Shape()...)
 	copy(out.Float32s(), x.Data())
-	kernel.Rope(e.pool, heads, headDim, out.Float32s(), table, positions, 1)
+	kernel.Rope(e.pool, heads, headDim, out.Float32s(), heads*headDim, table, positions, 1)
 	return api.Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
 		back := e.New(x.Shape()...)
 		copy(back.Float32s(), grad.Float32s())
-		kernel.Rope(e.pool, heads, headDim, back.Float32s(), table, positions, -1)
+		kernel.Rope(e.pool, heads, headDim, back.Float32s(), heads*headDim, table, positions, -1)
 		return []*tensor.Dense{back}
 	}, x)
 }
@@ -109,7 +109,7 @@ func (e *Engine) SwiGLU(gate, up *api.Var) *api.Var {
 
 // CrossEntropy returns -log p(label) of each token, [tokens], where p is the
 // softmax of hidden [tokens, dim] times wᵀ, w [vocab, dim], and the most likely
-// token of each. The logits are never held: the vocabulary is gone through in
+// token of each, -1 where the label is Ignore. The logits are never held: the vocabulary is gone through in
 // blocks, and the gradient to hidden comes out of the same pass.
 func (e *Engine) CrossEntropy(hidden, w *api.Var, labels []int32) (*api.Var, []int32) {
 	n, dim := hidden.Shape()[0], hidden.Shape()[1]
@@ -117,12 +117,16 @@ func (e *Engine) CrossEntropy(hidden, w *api.Var, labels []int32) (*api.Var, []i
 		panic(&api.ShapeError{Op: "cross entropy", Shapes: []tensor.Shape{hidden.Shape(), {len(labels)}}})
 	}
 	out, lse := e.New(n), e.New(n).Float32s()
+	y := out.Float32s()
 	var unscaled []float32 // gradient of each token's loss to its row of hidden
 	if hidden.Needs() {
 		unscaled = e.New(n, dim).Float32s()
 	}
 	best := make([]int32, n)
-	kernel.CrossEntropy(e.pool, hidden.Data(), w.Data(), labels, out.Float32s(), lse, unscaled, best)
+	kernel.CrossEntropy(e.pool, dim, hidden.Data(), w.Data(), labels, kernel.TokenLoss{Loss: y, LSE: lse, DX: unscaled, Argmax: best})
+	for i := range y { // rounding may leave it below 0, which a loss made of it need not expect
+		y[i] = max(0, y[i])
+	}
 	return api.Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
 		g := grad.Float32s()
 		hidden.AddGrad(func(dx *tensor.Dense, add bool) {
@@ -144,7 +148,7 @@ func (e *Engine) CrossEntropy(hidden, w *api.Var, labels []int32) (*api.Var, []i
 			if !add {
 				clear(dw.Float32s())
 			}
-			kernel.CrossEntropyBackwardW(e.pool, hidden.Data(), w.Data(), labels, lse, g, dw.Float32s())
+			kernel.CrossEntropyBackwardW(e.pool, dim, hidden.Data(), w.Data(), labels, lse, g, dw.Float32s())
 		})
 		return nil
 	}, hidden, w), best

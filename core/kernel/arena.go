@@ -149,3 +149,12 @@ func classSize(n int) int {
 	step := max(64, 1<<max(0, bits.Len(uint(n-1))-4))
 	return (n + step - 1) / step * step
 }
+
+// scratch has the memory that a function of this package needs while it runs.
+var scratch = sync.OnceValue(func() *Arena {
+	a, err := NewArena(0)
+	if err != nil {
+		panic(err)
+	}
+	return a
+})

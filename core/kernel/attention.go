@@ -3,109 +3,202 @@ package kernel
 // #include "table.h"
 import "C"
 
-const (
-	queryBlock = 64 // queries and keys that attention.h takes at a time
-	padding    = 16 // rows and columns that it rounds up to
+import (
+	"cmp"
+	"fmt"
+	"slices"
 )
 
-func roundUp(n int) int { return (n + padding - 1) / padding * padding }
+const (
+	attentionBlock = 64 // BLOCK in attention.h
+	attentionPad   = 16 // PAD
+)
 
-// span is one sequence among those that stand end to end: where it begins, its length, and where its rows begin in
-// memory that gives every sequence a rounded-up length.
-type span struct{ at, n, padded int }
+// Attention is causal, grouped-query attention over sequences packed end to end, which do not see each other:
+// o = softmax(q·kᵀ/√headDim)·v for each head. q and o are [n, heads·headDim], k and v [n, kvHeads·headDim].
+// starts has the first row of each sequence, the first being 0. lse [heads, n], the log of the sum of exp of the scores,
+// is kept for the backward pass.
+func Attention(p *Pool, starts []int32, heads, kvHeads, headDim int, q, k, v, o, lse []float32) {
+	s := newAttentionShape("Attention", starts, heads, kvHeads, headDim, q, k, v)
+	checkLen("Attention", "o", o, len(q))
+	checkLen("Attention", "lse", lse, heads*s.n)
+	if s.n == 0 {
+		return
+	}
+	size := s.kvHeads * s.padded
+	kt, vp := scratch().Alloc(size*s.hd), scratch().Alloc(size*s.hp)
+	tmpSize := attentionBlock * (s.hd + attentionBlock + s.hp)
+	tmp := scratch().Alloc(p.Workers() * tmpSize)
+	defer scratch().Free(kt)
+	defer scratch().Free(vp)
+	defer scratch().Free(tmp)
+	s.eachKVHead(p, func(seq sequence, g int) {
+		s.packColumns(seq, g, k, kt)
+		s.packRows(seq, g, v, vp)
+	})
 
-// spans returns the sequences of n tokens that begin at starts, the longest rounded-up length, and the sum of them.
-func spans(starts []int32, n int) (all []span, longest, total int) {
-	for i, s := range starts {
-		end := n
+	type unit struct {
+		seq sequence
+		i0  int // first query of the block, counted in the sequence
+	}
+	var units []unit
+	for _, seq := range s.seqs {
+		for i := 0; i < seq.n; i += attentionBlock {
+			units = append(units, unit{seq, i})
+		}
+	}
+	slices.SortStableFunc(units, func(a, b unit) int { return cmp.Compare(b.i0, a.i0) }) // the longest first
+	p.Run(len(units)*heads, func(i, worker int) {
+		u, h := units[i/heads], i%heads
+		kv := h/s.group*s.padded + u.seq.padded
+		row := u.seq.start + u.i0
+		x := row*s.ldq + h*s.hd
+		C.k_attention(C.long(u.i0), C.long(min(attentionBlock, u.seq.n-u.i0)), C.long(s.hd), C.long(s.hp),
+			cfloat(q[x:]), C.long(s.ldq), cfloat(kt[kv*s.hd:]), cfloat(vp[kv*s.hp:]),
+			cfloat(o[x:]), C.long(s.ldq), cfloat(lse[h*s.n+row:]), cfloat(tmp[worker*tmpSize:]))
+	})
+}
+
+// AttentionBackward writes the gradients to q, k and v. o and lse are those of Attention, do is the gradient to o.
+func AttentionBackward(p *Pool, starts []int32, heads, kvHeads, headDim int, q, k, v, o, lse, do, dq, dk, dv []float32) {
+	s := newAttentionShape("AttentionBackward", starts, heads, kvHeads, headDim, q, k, v)
+	checkLen("AttentionBackward", "o", o, len(q))
+	checkLen("AttentionBackward", "lse", lse, heads*s.n)
+	checkLen("AttentionBackward", "do", do, len(q))
+	checkLen("AttentionBackward", "dq", dq, len(q))
+	checkLen("AttentionBackward", "dk", dk, len(k))
+	checkLen("AttentionBackward", "dv", dv, len(k))
+	if s.n == 0 {
+		return
+	}
+	size := s.kvHeads * s.padded
+	kt, vt, kp := scratch().Alloc(size*s.hd), scratch().Alloc(size*s.hd), scratch().Alloc(size*s.hp)
+	// Each head has its own dk and dv, which are then added up over the group in a fixed order.
+	dkp, dvp := scratch().Alloc(heads*s.padded*s.hp), scratch().Alloc(heads*s.padded*s.hp)
+	tmpSize := 2*attentionBlock*attentionBlock + roundUp(s.longest, attentionPad)*(3*s.hp+1)
+	tmp := scratch().Alloc(p.Workers() * tmpSize)
+	defer func() {
+		for _, x := range [][]float32{kt, vt, kp, dkp, dvp, tmp} {
+			scratch().Free(x)
+		}
+	}()
+	s.eachKVHead(p, func(seq sequence, g int) {
+		s.packColumns(seq, g, k, kt)
+		s.packColumns(seq, g, v, vt)
+		s.packRows(seq, g, k, kp)
+	})
+	longestFirst := slices.Clone(s.seqs)
+	slices.SortStableFunc(longestFirst, func(a, b sequence) int { return cmp.Compare(b.n, a.n) })
+	p.Run(len(s.seqs)*heads, func(i, worker int) {
+		seq, h := longestFirst[i/heads], i%heads
+		kv, own := h/s.group*s.padded+seq.padded, (h*s.padded+seq.padded)*s.hp
+		x := seq.start*s.ldq + h*s.hd
+		C.k_attention_backward(C.long(seq.n), C.long(s.hd), C.long(s.hp), cfloat(q[x:]), cfloat(o[x:]), cfloat(do[x:]), C.long(s.ldq),
+			cfloat(kt[kv*s.hd:]), cfloat(vt[kv*s.hd:]), cfloat(kp[kv*s.hp:]), cfloat(lse[h*s.n+seq.start:]),
+			cfloat(dq[x:]), cfloat(dkp[own:]), cfloat(dvp[own:]), cfloat(tmp[worker*tmpSize:]))
+	})
+	s.eachKVHead(p, func(seq sequence, g int) {
+		own, x := (g*s.group*s.padded+seq.padded)*s.hp, seq.start*s.ldk+g*s.hd
+		merge := func(from, to []float32) {
+			C.k_attention_merge(C.long(seq.n), C.long(s.hd), C.long(s.hp), C.long(s.group), C.long(s.padded*s.hp), cfloat(from[own:]), cfloat(to[x:]), C.long(s.ldk))
+		}
+		merge(dkp, dk)
+		merge(dvp, dv)
+	})
+}
+
+// AttentionCached is attention of the last tokens of one sequence: q and o [m, heads·headDim] are its last m tokens, the
+// keys and values of all its t tokens are k and v [t, kvHeads·headDim].
+func AttentionCached(p *Pool, heads, kvHeads, headDim int, q, k, v, o []float32) {
+	checkHeads("AttentionCached", heads, kvHeads, headDim)
+	m, t := rowsOf("AttentionCached", "q", q, heads*headDim), rowsOf("AttentionCached", "k", k, kvHeads*headDim)
+	checkLen("AttentionCached", "v", v, len(k))
+	checkLen("AttentionCached", "o", o, len(q))
+	if m > t {
+		panic(fmt.Sprintf("kernel: AttentionCached: q has %d tokens and k %d, want at least as many", m, t))
+	}
+	tmp := scratch().Alloc(p.Workers() * t)
+	defer scratch().Free(tmp)
+	one := func(i, worker int) {
+		row, h := i/heads, i%heads
+		x, g := i*headDim, h/(heads/kvHeads)*headDim
+		C.k_attention_one(C.long(t-m+row+1), C.long(headDim), cfloat(q[x:]), cfloat(k[g:]), cfloat(v[g:]), C.long(kvHeads*headDim),
+			cfloat(o[x:]), cfloat(tmp[worker*t:]))
+	}
+	if m*heads*t*headDim < pieceSize {
+		for i := range m * heads {
+			one(i, 0)
+		}
+		return
+	}
+	p.Run(m*heads, one)
+}
+
+// sequence is one of the packed sequences.
+type sequence struct {
+	start, n int // rows
+	padded   int // its start where every sequence has its length rounded up
+}
+
+type attentionShape struct {
+	n, heads, kvHeads, group int
+	hd, hp                   int // the size of a head, and the same rounded up
+	ldq, ldk                 int // between rows of q and of k
+	seqs                     []sequence
+	padded, longest          int // rows of all sequences with their lengths rounded up; of the longest
+}
+
+func newAttentionShape(f string, starts []int32, heads, kvHeads, headDim int, q, k, v []float32) attentionShape {
+	checkHeads(f, heads, kvHeads, headDim)
+	s := attentionShape{heads: heads, kvHeads: kvHeads, group: heads / kvHeads, hd: headDim, hp: roundUp(headDim, attentionPad),
+		ldq: heads * headDim, ldk: kvHeads * headDim}
+	s.n = rowsOf(f, "q", q, s.ldq)
+	checkLen(f, "k", k, s.n*s.ldk)
+	checkLen(f, "v", v, s.n*s.ldk)
+	for i, start := range starts {
+		end := s.n
 		if i+1 < len(starts) {
 			end = int(starts[i+1])
 		}
-		all = append(all, span{int(s), end - int(s), total})
-		longest = max(longest, roundUp(end-int(s)))
-		total += roundUp(end - int(s))
-	}
-	return all, longest, total
-}
-
-// Attention is causal, grouped-query attention over sequences that stand end to end and cannot see each other. q and o
-// are [tokens, heads·headDim], k and v [tokens, kvHeads·headDim], lse is [heads, tokens]. starts holds the index of
-// each sequence's first token; the first is 0.
-func Attention(p *Pool, starts []int32, heads, kvHeads, headDim int, q, k, v, o, lse []float32) {
-	n := len(q) / (heads * headDim)
-	need("k", n*kvHeads*headDim, len(k))
-	need("v", n*kvHeads*headDim, len(v))
-	need("o", n*heads*headDim, len(o))
-	need("lse", n*heads, len(lse))
-	all, _, total := spans(starts, n)
-	hp := (headDim + padding - 1) / padding * padding
-	tmp := queryBlock * (headDim + queryBlock + hp)
-	buf := scratch(kvHeads*total*(headDim+hp) + p.Workers()*tmp)
-	defer buf.done()
-	free := buf.x
-	kt, vp, work := take(&free, kvHeads*total*headDim), take(&free, kvHeads*total*hp), free
-	ldk, ldq := kvHeads*headDim, heads*headDim
-	p.Run(len(all)*kvHeads, func(i, _ int) {
-		s, g := all[i/kvHeads], i%kvHeads
-		row := g*total + s.padded
-		C.k_pack_columns(C.long(s.n), C.long(headDim), cfloat(k[s.at*ldk+g*headDim:]), C.long(ldk), cfloat(kt[row*headDim:]))
-		C.k_pack_rows(C.long(s.n), C.long(headDim), C.long(hp), 1, cfloat(v[s.at*ldk+g*headDim:]), C.long(ldk), cfloat(vp[row*hp:]))
-	})
-	type unit struct{ seq, block int }
-	var units []unit
-	for i, s := range all {
-		for b := (s.n+queryBlock-1)/queryBlock - 1; b >= 0; b-- { // long ones first
-			units = append(units, unit{i, b})
+		n := end - int(start)
+		if n < 0 || end > s.n || i == 0 && start != 0 {
+			panic(fmt.Sprintf("kernel: %s: sequences start at %v, want 0 and then no less than the one before, up to %d", f, starts, s.n))
 		}
+		s.seqs = append(s.seqs, sequence{start: int(start), n: n, padded: s.padded})
+		s.padded += roundUp(n, attentionPad)
+		s.longest = max(s.longest, n)
 	}
-	p.Run(len(units)*heads, func(i, worker int) {
-		u, h := units[i/heads], i%heads
-		s, i0 := all[u.seq], u.block*queryBlock
-		row, at := h/(heads/kvHeads)*total+s.padded, s.at+i0
-		C.k_attention(C.long(i0), C.long(min(queryBlock, s.n-i0)), C.long(headDim), C.long(hp), cfloat(q[at*ldq+h*headDim:]), C.long(ldq),
-			cfloat(kt[row*headDim:]), cfloat(vp[row*hp:]), cfloat(o[at*ldq+h*headDim:]), C.long(ldq), cfloat(lse[h*n+at:]), cfloat(work[worker*tmp:]))
-	})
+	if len(starts) == 0 && s.n > 0 {
+		panic(fmt.Sprintf("kernel: %s: %d tokens and no sequence, want one to start at 0", f, s.n))
+	}
+	return s
 }
 
-// AttentionBackward sets dq, dk and dv from dy, the gradient of o, and what Attention was given and gave.
-func AttentionBackward(p *Pool, starts []int32, heads, kvHeads, headDim int, q, k, v, o, lse, dy, dq, dk, dv []float32) {
-	n := len(q) / (heads * headDim)
-	for _, x := range []struct {
-		name string
-		x    []float32
-		dim  int
-	}{{"k", k, kvHeads}, {"v", v, kvHeads}, {"o", o, heads}, {"dy", dy, heads}, {"dq", dq, heads}, {"dk", dk, kvHeads}, {"dv", dv, kvHeads}} {
-		need(x.name, n*x.dim*headDim, len(x.x))
-	}
-	need("lse", n*heads, len(lse))
-	all, longest, total := spans(starts, n)
-	hp := (headDim + padding - 1) / padding * padding
-	tmp := 2*queryBlock*queryBlock + longest*(3*hp+1)
-	buf := scratch(kvHeads*total*(2*headDim+hp) + 2*heads*total*hp + p.Workers()*tmp)
-	defer buf.done()
-	free := buf.x
-	kt, vt, kp := take(&free, kvHeads*total*headDim), take(&free, kvHeads*total*headDim), take(&free, kvHeads*total*hp)
-	hk, hv, work := take(&free, heads*total*hp), take(&free, heads*total*hp), free
-	ldk, ldq, group := kvHeads*headDim, heads*headDim, heads/kvHeads
-	p.Run(len(all)*kvHeads, func(i, _ int) {
-		s, g := all[i/kvHeads], i%kvHeads
-		row, from := g*total+s.padded, s.at*ldk+g*headDim
-		C.k_pack_columns(C.long(s.n), C.long(headDim), cfloat(k[from:]), C.long(ldk), cfloat(kt[row*headDim:]))
-		C.k_pack_columns(C.long(s.n), C.long(headDim), cfloat(v[from:]), C.long(ldk), cfloat(vt[row*headDim:]))
-		C.k_pack_rows(C.long(s.n), C.long(headDim), C.long(hp), 1, cfloat(k[from:]), C.long(ldk), cfloat(kp[row*hp:]))
-	})
-	p.Run(len(all)*heads, func(i, worker int) {
-		s, h := all[i/heads], i%heads
-		row, own, at := h/group*total+s.padded, (h*total+s.padded)*hp, s.at*ldq+h*headDim
-		C.k_attention_backward(C.long(s.n), C.long(headDim), C.long(hp), cfloat(q[at:]), cfloat(o[at:]), cfloat(dy[at:]), C.long(ldq),
-			cfloat(kt[row*headDim:]), cfloat(vt[row*headDim:]), cfloat(kp[row*hp:]), cfloat(lse[h*n+s.at:]), cfloat(dq[at:]),
-			cfloat(hk[own:]), cfloat(hv[own:]), cfloat(work[worker*tmp:]))
-	})
-	p.Run(len(all)*kvHeads, func(i, _ int) {
-		s, g := all[i/kvHeads], i%kvHeads
-		first, to := (g*group*total+s.padded)*hp, s.at*ldk+g*headDim
-		for _, x := range [2]struct{ from, to []float32 }{{hk, dk}, {hv, dv}} {
-			C.k_attention_merge(C.long(s.n), C.long(headDim), C.long(hp), C.long(group), C.long(total*hp), cfloat(x.from[first:]), cfloat(x.to[to:]), C.long(ldk))
+func (s *attentionShape) eachKVHead(p *Pool, f func(seq sequence, g int)) {
+	p.rows(len(s.seqs)*s.kvHeads, s.hd*(s.n/len(s.seqs)+1), func(r0, r1 int) {
+		for r := r0; r < r1; r++ {
+			f(s.seqs[r/s.kvHeads], r%s.kvHeads)
 		}
 	})
 }
+
+// packColumns packs one sequence of one key-value head of x transposed, packRows as it is.
+func (s *attentionShape) packColumns(seq sequence, g int, x, packed []float32) {
+	if seq.n > 0 {
+		C.k_pack_columns(C.long(seq.n), C.long(s.hd), cfloat(x[seq.start*s.ldk+g*s.hd:]), C.long(s.ldk), cfloat(packed[(g*s.padded+seq.padded)*s.hd:]))
+	}
+}
+
+func (s *attentionShape) packRows(seq sequence, g int, x, packed []float32) {
+	if seq.n > 0 {
+		C.k_pack_rows(C.long(seq.n), C.long(s.hd), C.long(s.hp), 1, cfloat(x[seq.start*s.ldk+g*s.hd:]), C.long(s.ldk), cfloat(packed[(g*s.padded+seq.padded)*s.hp:]))
+	}
+}
+
+func checkHeads(f string, heads, kvHeads, headDim int) {
+	if heads <= 0 || kvHeads <= 0 || headDim <= 0 || heads%kvHeads != 0 {
+		panic(fmt.Sprintf("kernel: %s: %d heads of %d, %d of them for keys and values, want a multiple", f, heads, headDim, kvHeads))
+	}
+}
+
+func roundUp(n, to int) int { return (n + to - 1) / to * to }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"gorgonia.org/tensor"
@@ -142,5 +143,15 @@ func near(t *testing.T, what string, got, want, tolerance float64) {
 	t.Helper()
 	if !(math.Abs(got-want) <= tolerance) {
 		t.Errorf("%s is %.8g, want %.8g within %g", what, got, want, tolerance)
+	}
+}
+
+func TestGreedy(t *testing.T) {
+	for _, family := range families {
+		m, ref, _ := load(t, family)
+		got := m.Generate([][]int32{ref.Greedy.Prompt, ref.Greedy.Prompt[:3]}, len(ref.Greedy.New), nil)
+		if !slices.Equal(got[0], ref.Greedy.New) {
+			t.Errorf("%s: greedy continuation %v, want %v", family, got[0], ref.Greedy.New)
+		}
 	}
 }

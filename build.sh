@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# build.sh                  builds bin/swiftgo and plugins/*.so from contrib, with one set of flags
+# build.sh DIR...           builds the plugins in these folders, of this or any other module, into plugins/
+# build.sh test [ARG...]    builds all of it and runs every test; ARGs go to go test
+# build.sh quickstart       builds all of it, trains a small model and shows what it learned
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+caller=$PWD
+cd "$root"
+
+# Plugins load only into a host that was built with the same flags: -trimpath on
+# both sides makes them independent of where the sources lie.
+flags=(-trimpath -ldflags=-s\ -w)
+export CGO_ENABLED=1 GOFLAGS="${GOFLAGS-}"
+
+want() { # the tools without which nothing can be built
+	command -v go >/dev/null || { echo "build.sh: go is missing; want Go 1.26 (https://go.dev/dl)" >&2; exit 1; }
+	command -v gcc >/dev/null || command -v cc >/dev/null || {
+		install gcc libc6-dev || { echo "build.sh: a C compiler is missing; want gcc (apt-get install gcc)" >&2; exit 1; }
+	}
+}
+
+# The matrix library is opened when swiftgo runs. Without one it computes in
+# pure Go, many times slower.
+library() {
+	if ldconfig -p 2>/dev/null | grep -qE 'libdnnl\.so|libopenblas\.so\.0'; then return; fi
+	install libdnnl2 || install libdnnl3 || install libopenblas0-pthread ||
+		echo "build.sh: no matrix library found; swiftgo will run many times slower until one is installed (apt-get install libdnnl2, libdnnl3 or libopenblas0)" >&2
+}
+
+install() {
+	[ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
+	echo "build.sh: installing $*"
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >/dev/null 2>&1 && return
+	apt-get update -q >/dev/null 2>&1
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >/dev/null 2>&1
+}
+
+host() {
+	mkdir -p bin
+	go build "${flags[@]}" -o bin/swiftgo ./cmd/swiftgo
+}
+
+contrib() {
+	mkdir -p plugins
+	local dir
+	for dir in contrib/*/; do
+		go build "${flags[@]}" -buildmode=plugin -o "plugins/$(basename "$dir").so" "./$dir"
+	done
+}
+
+# outside builds the plugin in a folder that may belong to another module. The
+# folder is left as it is: a workspace beside it holds both modules, so that
+# swiftgo/api is the very package that the host was built with.
+outside() {
+	local dir name work module
+	dir=$(cd "$caller" && cd "$1" && pwd) || { echo "build.sh: no folder $1" >&2; exit 1; }
+	name=$(basename "$dir")
+	mkdir -p plugins
+	module=$(cd "$dir" && GOWORK=off go list -m -f '{{.Dir}}' 2>/dev/null || true)
+	if [ "$module" = "$root" ]; then
+		go build "${flags[@]}" -buildmode=plugin -o "plugins/$name.so" "$dir"
+	else
+		[ -n "$module" ] || { echo "build.sh: $dir belongs to no Go module; run 'go mod init example.com/$name' in it" >&2; exit 1; }
+		work=$(mktemp -d)
+		trap 'rm -rf "$work"' RETURN
+		printf 'go 1.26\n\nuse (\n\t%q\n\t%q\n)\n\nreplace swiftgo v0.0.0 => %q\n' "$root" "$module" "$root" >"$work/go.work"
+		(cd "$dir" && GOWORK="$work/go.work" go build "${flags[@]}" -buildmode=plugin -o "$root/plugins/$name.so" .)
+	fi
+	echo "plugins/$name.so"
+}
+
+want
+case "${1-}" in
+test)
+	shift
+	library
+	host
+	contrib
+	go test -trimpath ./... "$@"
+	;;
+quickstart)
+	shift
+	library
+	host
+	contrib
+	exec bin/swiftgo quickstart "$@"
+	;;
+"")
+	library
+	host
+	contrib
+	;;
+-*)
+	sed -n '2,5s/^# //p' "$0"
+	[ "$1" = -h ] || [ "$1" = --help ]
+	;;
+*)
+	for dir; do outside "$dir"; done
+	;;
+esac

@@ -1,0 +1,139 @@
+package recipe
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"time"
+
+	"swiftgo/core/checkpoint"
+	"swiftgo/core/dataset"
+	"swiftgo/core/kernel"
+	"swiftgo/core/model"
+	"swiftgo/core/registry"
+	"swiftgo/core/report"
+	"swiftgo/core/trainer"
+)
+
+// runDir is the directory of a run, locked against other runs.
+type runDir struct {
+	dir    string
+	lock   *checkpoint.DirLock
+	report *report.Run
+	began  time.Time
+}
+
+// openRun makes the run's directory: that of the checkpoint to resume from, or
+// output_dir, or a new v<N>-<time> below it.
+func openRun(c *Config) (*runDir, error) {
+	r := &runDir{dir: c.OutputDir, began: time.Now()}
+	switch {
+	case c.ResumeFromCheckpoint != "":
+		if _, err := os.Stat(c.ResumeFromCheckpoint); err != nil {
+			return nil, fmt.Errorf("--resume_from_checkpoint: %w", err)
+		}
+		r.dir = filepath.Dir(filepath.Clean(c.ResumeFromCheckpoint))
+	case c.AddVersion:
+		r.dir = filepath.Join(c.OutputDir, nextVersion(c.OutputDir, r.began))
+	}
+	var err error
+	if r.lock, err = checkpoint.Lock(r.dir); err != nil {
+		return nil, err
+	}
+	if err := checkpoint.Sweep(r.dir); err != nil {
+		return nil, err
+	}
+	if steps, err := checkpoint.List(r.dir); err != nil {
+		return nil, err
+	} else if len(steps) > 0 && c.ResumeFromCheckpoint == "" {
+		r.close()
+		return nil, fmt.Errorf("--output_dir %s holds the checkpoints of another run; go on from it with --resume_from_checkpoint %s, or name another directory",
+			r.dir, steps[len(steps)-1].Path)
+	}
+	return r, nil
+}
+
+var version = regexp.MustCompile(`^v(\d+)-`)
+
+// nextVersion returns v<N>-<time>, N one more than the largest below dir.
+func nextVersion(dir string, now time.Time) string {
+	next := 0
+	entries, _ := os.ReadDir(dir) // not there yet: no versions
+	for _, e := range entries {
+		if m := version.FindStringSubmatch(e.Name()); m != nil {
+			if n, err := strconv.Atoi(m[1]); err == nil {
+				next = max(next, n+1)
+			}
+		}
+	}
+	return fmt.Sprintf("v%d-%s", next, now.Format("20060102-150405"))
+}
+
+func (r *runDir) close() {
+	if r.lock != nil {
+		r.lock.Unlock()
+	}
+}
+
+// arguments is what args.json keeps: every setting, and what of which plugin is
+// in use.
+func arguments(c *Config, reg *registry.Registry) map[string]any {
+	args := c.Map()
+	args["plugins"] = reg.Used()
+	if own := reg.Own(); len(own) > 0 {
+		args["own"] = own
+	}
+	return args
+}
+
+// announce says what is about to be trained, with what.
+func announce(out io.Writer, c *Config, m *model.Model, train, val *dataset.Loader, steps int) {
+	all, trained := 0, 0
+	for _, p := range m.Params {
+		all += len(p.Data())
+		if !p.Frozen() {
+			trained += len(p.Data())
+		}
+	}
+	lib := kernel.Library()
+	fmt.Fprintf(out, "model      %s, %s, %.4g M parameters, %.4g M of them trained (%s)\n", c.Model, m.Type, float64(all)/1e6, float64(trained)/1e6, c.TunerType)
+	fmt.Fprintf(out, "data       %s\n", train.Summary())
+	if val != nil {
+		fmt.Fprintf(out, "evaluation %s\n", val.Summary())
+	}
+	fmt.Fprintf(out, "steps      %d of %d sequences\n", steps, c.PerDeviceTrainBatchSize*c.GradientAccumulationSteps)
+	fmt.Fprintf(out, "engine     %s %s, %d threads, %s\n", lib.Name, lib.Version, lib.Threads, kernel.ISA())
+	if lib.Note != "" {
+		fmt.Fprintf(out, "           %s\n", lib.Note)
+	}
+}
+
+// end closes the run, whatever it ended with, and says where everything is.
+func (r *runDir) end(out io.Writer, t *trainer.Trainer, failed error) (*Result, error) {
+	s := t.State()
+	res := &Result{Dir: r.dir, Checkpoint: s.Checkpoint, BestCheckpoint: s.BestCheckpoint, Curve: filepath.Join(r.dir, "images", "train_loss.png")}
+	summary := map[string]any{
+		"global_step": s.Step, "last_model_checkpoint": s.Checkpoint, "best_model_checkpoint": s.BestCheckpoint, "best_metric": s.BestMetric,
+		"train_runtime_s": time.Since(r.began).Seconds(), "log_history_lines": len(s.LogHistory),
+	}
+	if s.Stop != "" {
+		summary["stopped"] = s.Stop
+	}
+	if failed != nil && !errors.Is(failed, trainer.ErrInterrupted) {
+		summary["error"] = failed.Error()
+	}
+	if err := t.Report.Close(summary); err != nil && failed == nil {
+		failed = err
+	}
+	if failed != nil {
+		return res, failed
+	}
+	if s.Stop != "" {
+		fmt.Fprintf(out, "stopped early at step %d: %s\n", s.Step, s.Stop)
+	}
+	return res, nil
+}

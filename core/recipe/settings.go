@@ -1,0 +1,190 @@
+package recipe
+
+import (
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"swiftgo/api"
+	"swiftgo/core/model"
+	"swiftgo/core/registry"
+	"swiftgo/core/template"
+	"swiftgo/core/tokenizer"
+	"swiftgo/core/trainer"
+)
+
+// complete fills in the defaults that depend on other settings, and refuses
+// values and combinations that cannot be.
+func (c *Config) complete() error {
+	if c.Model == "" {
+		return fmt.Errorf("--model is missing; want the directory of a Hugging Face model")
+	}
+	if len(c.Dataset) == 0 {
+		return fmt.Errorf("--dataset is missing; want files of rows, .jsonl")
+	}
+	if c.LearningRate == 0 {
+		if c.LearningRate = 1e-4; c.TunerType == "full" {
+			c.LearningRate = 1e-5
+		}
+	}
+	if c.GradientAccumulationSteps == 0 && c.PerDeviceTrainBatchSize > 0 {
+		c.GradientAccumulationSteps = (16 + c.PerDeviceTrainBatchSize - 1) / c.PerDeviceTrainBatchSize
+	}
+	if c.DataSeed == 0 {
+		c.DataSeed = c.Seed
+	}
+	if c.OutputDir == "" {
+		c.OutputDir = filepath.Join("output", filepath.Base(filepath.Clean(c.Model)))
+	}
+	if c.EvalStrategy == "" {
+		c.EvalStrategy = c.SaveStrategy
+	}
+	if c.EvalSteps == 0 {
+		c.EvalSteps = c.SaveSteps
+	}
+	if c.GreaterIsBetter == "" {
+		c.GreaterIsBetter = strconv.FormatBool(!strings.Contains(c.MetricForBestModel, "loss"))
+	}
+	if c.Threads == 0 {
+		c.Threads = runtime.NumCPU()
+	}
+	c.MetricForBestModel = strings.TrimPrefix(c.MetricForBestModel, "eval_")
+	return c.check()
+}
+
+func (c *Config) check() error {
+	for _, choice := range []struct {
+		flag, value string
+		among       []string
+	}{
+		{"truncation_strategy", c.TruncationStrategy, []string{"delete", "left", "right"}},
+		{"lr_scheduler_type", c.LrSchedulerType, []string{"cosine", "linear", "constant", "constant_with_warmup"}},
+		{"save_strategy", c.SaveStrategy, []string{"steps", "epoch", "no"}},
+		{"eval_strategy", c.EvalStrategy, []string{"steps", "epoch", "no"}},
+		{"greater_is_better", c.GreaterIsBetter, []string{"true", "false"}},
+		{"torch_dtype", c.TorchDtype, []string{"", "float32", "bfloat16", "float16"}},
+	} {
+		if !slices.Contains(choice.among, choice.value) {
+			return fmt.Errorf("--%s is %q, want %s", choice.flag, choice.value, strings.Join(slices.DeleteFunc(choice.among, func(s string) bool { return s == "" }), ", "))
+		}
+	}
+	for _, n := range []struct {
+		flag       string
+		value, min float64
+	}{
+		{"per_device_train_batch_size", float64(c.PerDeviceTrainBatchSize), 1}, {"per_device_eval_batch_size", float64(c.PerDeviceEvalBatchSize), 1},
+		{"gradient_accumulation_steps", float64(c.GradientAccumulationSteps), 1}, {"save_steps", float64(c.SaveSteps), 1}, {"eval_steps", float64(c.EvalSteps), 1},
+		{"learning_rate", c.LearningRate, 0}, {"weight_decay", c.WeightDecay, 0}, {"warmup_steps", float64(c.WarmupSteps), 0}, {"warmup_ratio", c.WarmupRatio, 0},
+		{"max_grad_norm", c.MaxGradNorm, 0}, {"num_train_epochs", c.NumTrainEpochs, 0}, {"split_dataset_ratio", c.SplitDatasetRatio, 0},
+		{"logging_steps", float64(c.LoggingSteps), 0}, {"save_total_limit", float64(c.SaveTotalLimit), 0}, {"max_length", float64(c.MaxLength), 0},
+	} {
+		if !(n.value >= n.min) {
+			return fmt.Errorf("--%s is %g, want %g or more", n.flag, n.value, n.min)
+		}
+	}
+	switch {
+	case c.WarmupRatio >= 1:
+		return fmt.Errorf("--warmup_ratio is %g, want less than 1", c.WarmupRatio)
+	case c.WarmupRatio > 0 && c.WarmupSteps > 0:
+		return fmt.Errorf("--warmup_ratio and --warmup_steps are both given; want one of them")
+	case c.SplitDatasetRatio >= 1:
+		return fmt.Errorf("--split_dataset_ratio is %g, want less than 1", c.SplitDatasetRatio)
+	case c.MaxSteps <= 0 && c.NumTrainEpochs == 0:
+		return fmt.Errorf("--num_train_epochs is 0 and there is no --max_steps; nothing would be trained")
+	case len(c.Adapters) > 1:
+		return fmt.Errorf("--adapters names %d directories; training goes on from one", len(c.Adapters))
+	}
+	_, err := size(c.MaxShardSize)
+	return err
+}
+
+// size reads a number of bytes such as 5GB or 200MB.
+func size(text string) (int64, error) {
+	for unit, n := range map[string]float64{"GB": 1e9, "MB": 1e6, "KB": 1e3} {
+		if number, ok := strings.CutSuffix(strings.ToUpper(text), unit); ok {
+			if x, err := strconv.ParseFloat(strings.TrimSpace(number), 64); err == nil && x*n >= 1 && x*n < 1e18 {
+				return int64(x * n), nil
+			}
+		}
+	}
+	return 0, fmt.Errorf("--max_shard_size is %q, want a size such as 5GB or 200MB", text)
+}
+
+// wantsNoEval refuses, in a run without evaluation data, what would wait for an
+// evaluation in vain.
+func (c *Config) wantsNoEval() error {
+	const want = "wants evaluation data; give --val_dataset or --split_dataset_ratio"
+	if c.EvalMetric != "" {
+		return fmt.Errorf("--eval_metric %s %s", c.EvalMetric, want)
+	}
+	if slices.Contains(c.Callbacks, "early_stop") {
+		return fmt.Errorf("--callbacks early_stop %s", want)
+	}
+	if c.MetricForBestModel != "loss" {
+		return fmt.Errorf("--metric_for_best_model %s %s", c.MetricForBestModel, want)
+	}
+	return nil
+}
+
+// scales returns the chain of loss scales that text names, such as
+// last_round+mine. A chain without a strategy of its own begins with "default".
+func scales(text string, reg *registry.Registry) (api.LossScale, error) {
+	var chain []api.LossScale
+	for i, name := range strings.Split(text, "+") {
+		s, err := reg.LossScale(strings.TrimSpace(name))
+		if err != nil {
+			return nil, fmt.Errorf("--loss_scale %s: %w", text, err)
+		}
+		_, strategy := s.(api.Strategy)
+		if i == 0 && !strategy {
+			first, err := reg.LossScale("default")
+			if err != nil {
+				return nil, err
+			}
+			chain = append(chain, first)
+		}
+		if i > 0 && strategy {
+			return nil, fmt.Errorf("--loss_scale %s: %s decides what is trained on, so it must come first", text, name)
+		}
+		chain = append(chain, s)
+	}
+	return template.Chain(chain...), nil
+}
+
+// maxLength is the longest sequence: --max_length, or what model and tokenizer
+// can take.
+func (c *Config) maxLength(conf *model.Config, tok *tokenizer.Tokenizer) (int, error) {
+	most := conf.MaxLength()
+	if c.MaxLength > most {
+		return 0, fmt.Errorf("--max_length is %d, and the model takes at most %d tokens", c.MaxLength, most)
+	}
+	if c.MaxLength > 0 {
+		return c.MaxLength, nil
+	}
+	if tok.MaxLength > 0 {
+		most = min(most, tok.MaxLength)
+	}
+	return most, nil
+}
+
+// options are the numbers that the training loop goes by.
+func (c *Config) options(dir string, steps int) trainer.Options {
+	every := func(strategy string, steps int) trainer.Every {
+		switch strategy {
+		case "steps":
+			return trainer.Every{Steps: steps}
+		case "epoch":
+			return trainer.Every{Epoch: true}
+		}
+		return trainer.Every{}
+	}
+	return trainer.Options{
+		Seed: c.Seed, Steps: steps, MaxGradNorm: c.MaxGradNorm, LoggingSteps: c.LoggingSteps, LogFirst: c.LoggingFirstStep,
+		SaveEvery: every(c.SaveStrategy, c.SaveSteps), EvalEvery: every(c.EvalStrategy, c.EvalSteps), SaveTotalLimit: c.SaveTotalLimit,
+		SaveOnlyModel: c.SaveOnlyModel, Links: c.CreateCheckpointSymlink, BestMetric: c.MetricForBestModel,
+		GreaterIsBetter: c.GreaterIsBetter == "true", OutputDir: dir,
+	}
+}

@@ -1,0 +1,90 @@
+package trainer
+
+import (
+	"fmt"
+
+	"swiftgo/api"
+)
+
+// evaluate measures the loss and the metric on the evaluation data and logs
+// them. As in transformers, a batch's loss is divided by its own tokens, and
+// batches count by their sequences.
+func (t *Trainer) evaluate() error {
+	s := &t.state
+	t.Model.Training = false
+	var metric api.Metric
+	if t.Metric != nil {
+		var err error
+		if metric, err = t.Metric(); err != nil {
+			return err
+		}
+	}
+	var sum, sequences float64
+	var right, all int
+	t.Model.Hits()
+	for i := range t.Eval.StepsPerEpoch() {
+		batches, err := t.Eval.Step(0, i)
+		if err != nil {
+			return err
+		}
+		for _, b := range batches {
+			t.Model.Engine.Reset()
+			b.Items, b.Decode = counted(b), t.Decode
+			out := t.Model.Forward(b.IDs, b.Starts)
+			loss, err := t.loss(out, b, b.Items)
+			if err != nil {
+				return fmt.Errorf("evaluation: %w", err)
+			}
+			sum += float64(loss.Data()[0]) * float64(len(b.Starts))
+			sequences += float64(len(b.Starts))
+			r, n := t.Model.Hits()
+			right, all = right+r, all+n
+			if metric != nil {
+				if err := metric.Add(out, b); err != nil {
+					return err
+				}
+			}
+			if err := t.call("OnPredictionStep", func(c Callback) hook { return c.OnPredictionStep }); err != nil {
+				return err
+			}
+		}
+	}
+	s.Metrics = map[string]float64{"eval_loss": sum / max(1, sequences), "epoch": s.Epoch}
+	if all > 0 {
+		s.Metrics["eval_token_acc"] = float64(right) / float64(all)
+	}
+	if metric != nil {
+		values, err := metric.Result()
+		if err != nil {
+			return err
+		}
+		for name, v := range values {
+			s.Metrics["eval_"+name] = v
+		}
+	}
+	logs := make(map[string]float64, len(s.Metrics))
+	for name, v := range s.Metrics {
+		logs[name] = v
+	}
+	if err := t.log(logs); err != nil {
+		return err
+	}
+	if err := t.compare(); err != nil {
+		return err
+	}
+	return t.call("OnEvaluate", func(c Callback) hook { return c.OnEvaluate })
+}
+
+// compare notes whether the evaluation is the best so far.
+func (t *Trainer) compare() error {
+	s := &t.state
+	v, ok := s.Metrics["eval_"+t.BestMetric]
+	if !ok {
+		return fmt.Errorf("--metric_for_best_model %s: the evaluation has no such metric; it has %s", t.BestMetric, names(s.Metrics))
+	}
+	t.bestIsNew = s.BestMetric == nil || v != *s.BestMetric && (v > *s.BestMetric) == t.GreaterIsBetter
+	if t.bestIsNew {
+		s.BestMetric = &v
+	}
+	return nil
+}

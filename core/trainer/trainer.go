@@ -1,0 +1,346 @@
+// Package trainer is the training loop: accumulate, clip, step, schedule, log,
+// evaluate, save, resume, with the callbacks of the run called on the way in the
+// order of the transformers Trainer.
+//
+// A step is a function of its number: the data's order, dropout and the
+// learning rate all follow from the seed and the step, so a run that resumes
+// needs no more than the parameters, the optimizer's state and the step.
+package trainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"swiftgo/api"
+	"swiftgo/core/dataset"
+	"swiftgo/core/model"
+	"swiftgo/core/report"
+)
+
+// ErrInterrupted is what Run returns, after a checkpoint, when its context was
+// cancelled.
+var ErrInterrupted = errors.New("interrupted")
+
+// Trainer is one run. All fields but those marked optional are set before Run.
+type Trainer struct {
+	Model     *model.Model
+	Loss      api.Loss
+	Optimizer api.Optimizer
+	Schedule  api.Schedule
+	Callbacks []Callback
+	Train     *dataset.Loader
+	Eval      *dataset.Loader            // optional
+	Metric    func() (api.Metric, error) // optional; called once an evaluation
+	Report    *report.Run
+	Save      func(dir string) error // writes the model's part of a checkpoint
+	Options
+
+	state     api.State
+	bestIsNew bool // whether the last evaluation was the best so far
+	tokens    int  // since the last log
+	logged    time.Time
+	right     int // tokens predicted right since the last log
+	counted   int
+	sumLoss   float64 // since the last log
+	sumSteps  int
+}
+
+// Callback is an api.Callback and the name it was chosen by.
+type Callback struct {
+	Name string
+	*api.Callback
+}
+
+// Options are the numbers of a run.
+type Options struct {
+	Seed            int64
+	Steps           int // optimizer steps in the run
+	MaxGradNorm     float64
+	LoggingSteps    int
+	LogFirst        bool
+	SaveEvery       Every
+	EvalEvery       Every
+	SaveTotalLimit  int
+	SaveOnlyModel   bool
+	Links           bool // keep links best and last
+	BestMetric      string
+	GreaterIsBetter bool
+	OutputDir       string
+	Decode          func([]int32) string
+}
+
+// Every says when to do something.
+type Every struct {
+	Steps int // 0 is never
+	Epoch bool
+}
+
+// Run trains until the last step, a callback's wish, or the end of ctx.
+func (t *Trainer) Run(ctx context.Context) error {
+	s := &t.state
+	s.MaxSteps, s.Model, s.HasEval = t.Steps, t.Model.Model, t.Eval != nil
+	t.logged = time.Now()
+	if err := t.call("OnInitEnd", func(c Callback) hook { return c.OnInitEnd }); err != nil {
+		return err
+	}
+	if err := t.call("OnTrainBegin", func(c Callback) hook { return c.OnTrainBegin }); err != nil {
+		return err
+	}
+	perEpoch := t.Train.StepsPerEpoch()
+	for s.Step < t.Steps && s.Stop == "" {
+		epoch := s.Step / perEpoch
+		if s.Step%perEpoch == 0 {
+			if err := t.call("OnEpochBegin", func(c Callback) hook { return c.OnEpochBegin }); err != nil {
+				return err
+			}
+		}
+		for s.Step < min(t.Steps, (epoch+1)*perEpoch) && s.Stop == "" && !s.StopEpoch {
+			if err := t.step(epoch, s.Step-epoch*perEpoch); err != nil {
+				return err
+			}
+			s.Epoch = float64(s.Step) / float64(perEpoch)
+			if err := t.call("OnStepEnd", func(c Callback) hook { return c.OnStepEnd }); err != nil {
+				return err
+			}
+			if ctx.Err() != nil {
+				s.Save, s.Stop = true, "interrupted"
+			}
+			if err := t.afterStep(s.Step == t.Steps, false); err != nil {
+				return err
+			}
+		}
+		if s.StopEpoch { // go on with the next epoch's first step
+			s.StopEpoch = false
+			s.Step = (epoch + 1) * perEpoch
+		}
+		if s.Step%perEpoch == 0 || s.Stop != "" || s.Step == t.Steps {
+			if err := t.call("OnEpochEnd", func(c Callback) hook { return c.OnEpochEnd }); err != nil {
+				return err
+			}
+			if err := t.afterStep(false, s.Step < t.Steps && s.Stop == ""); err != nil {
+				return err
+			}
+		}
+	}
+	if err := t.call("OnTrainEnd", func(c Callback) hook { return c.OnTrainEnd }); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return ErrInterrupted
+	}
+	return nil
+}
+
+// State returns the run as its callbacks see it.
+func (t *Trainer) State() *api.State { return &t.state }
+
+type hook = func(*api.State) error
+
+// call calls one hook of all callbacks.
+func (t *Trainer) call(name string, of func(Callback) hook) error {
+	for _, c := range t.Callbacks {
+		if f := of(c); f != nil {
+			if err := f(&t.state); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// step is one optimizer step on the micro-batches of that place in the epoch.
+func (t *Trainer) step(epoch, index int) error {
+	s := &t.state
+	if err := t.call("OnStepBegin", func(c Callback) hook { return c.OnStepBegin }); err != nil {
+		return err
+	}
+	batches, err := t.Train.Step(epoch, index)
+	if err != nil {
+		return err
+	}
+	items := 0.0
+	for _, b := range batches {
+		items += counted(b)
+	}
+	s.Loss = 0
+	for i, b := range batches {
+		b.Items = items
+		t.Model.Rand = rand.New(rand.NewPCG(uint64(t.Seed), uint64(s.Step)<<20|uint64(i)))
+		loss, err := t.microBatch(b)
+		if err != nil {
+			return fmt.Errorf("step %d: %w", s.Step+1, err)
+		}
+		s.Loss += loss
+		if i < len(batches)-1 {
+			if err := t.call("OnSubstepEnd", func(c Callback) hook { return c.OnSubstepEnd }); err != nil {
+				return err
+			}
+		}
+	}
+	s.GradNorm = t.clip()
+	if bad := math.IsNaN(s.Loss) || math.IsInf(s.Loss, 0) || math.IsNaN(s.GradNorm) || math.IsInf(s.GradNorm, 0); bad {
+		return fmt.Errorf("step %d: the loss is %g and the gradient norm %g; the parameters are as before the step; lower --learning_rate, or look at the rows %s", s.Step+1, s.Loss, s.GradNorm, sources(batches))
+	}
+	if err := t.call("OnPreOptimizerStep", func(c Callback) hook { return c.OnPreOptimizerStep }); err != nil {
+		return err
+	}
+	s.LearningRate = t.Schedule(s.Step)
+	if err := t.Optimizer.Step(s.LearningRate); err != nil {
+		return err
+	}
+	if err := t.call("OnOptimizerStep", func(c Callback) hook { return c.OnOptimizerStep }); err != nil {
+		return err
+	}
+	for _, p := range t.Model.Params {
+		p.ClearGrad()
+	}
+	s.Step++
+	t.sumLoss += s.Loss
+	t.sumSteps++
+	return nil
+}
+
+// microBatch adds the gradients of one micro-batch and returns its share of the
+// step's loss.
+func (t *Trainer) microBatch(b *api.Batch) (float64, error) {
+	t.Model.Engine.Reset()
+	t.Model.Training = true
+	b.Decode = t.Decode
+	out := t.Model.Forward(b.IDs, b.Starts)
+	loss, err := t.loss(out, b, b.Items)
+	if err != nil {
+		return 0, err
+	}
+	if loss.Needs() {
+		if err := loss.Backward(); err != nil {
+			return 0, err
+		}
+	}
+	right, counted := t.Model.Hits()
+	t.right, t.counted, t.tokens = t.right+right, t.counted+counted, t.tokens+len(b.IDs)
+	return float64(loss.Data()[0]), nil
+}
+
+// loss returns the run's loss of a batch as a single value: values per token
+// are weighed by the loss scale, masked, added up and divided by items.
+func (t *Trainer) loss(out *api.Output, b *api.Batch, items float64) (*api.Var, error) {
+	loss, err := t.Loss.Compute(out, b)
+	if err != nil {
+		return nil, err
+	}
+	switch n := loss.Shape().TotalSize(); {
+	case n == len(b.Labels) && (n > 1 || loss.Shape().Dims() == 1 && len(b.Labels) == 1):
+	case n == 1:
+		return loss, nil
+	default:
+		return nil, fmt.Errorf("the loss has shape %v, want [%d], one value per token, or [1]", loss.Shape(), len(b.Labels))
+	}
+	weights := t.Model.Engine.New(len(b.Labels))
+	for i, label := range b.Labels {
+		w := 0.0
+		if label != api.Ignore {
+			w = 1 / max(1, items)
+			if b.Scale != nil {
+				w *= float64(b.Scale[i])
+			}
+		}
+		weights.Float32s()[i] = float32(w)
+	}
+	return loss.Reshape(len(b.Labels)).Mul(api.Const(weights)).Sum(), nil
+}
+
+// clip scales all gradients so that their norm is at most MaxGradNorm, and
+// returns the norm they had, as torch.nn.utils.clip_grad_norm_ does.
+func (t *Trainer) clip() float64 {
+	var squares float64
+	params := t.Model.Trainable()
+	for _, p := range params {
+		squares += t.Model.Engine.SumSquares(p.GradTensor())
+	}
+	norm := math.Sqrt(squares)
+	if factor := t.MaxGradNorm / (norm + 1e-6); t.MaxGradNorm > 0 && factor < 1 {
+		for _, p := range params {
+			t.Model.Engine.Scale(p.GradTensor(), float32(factor))
+		}
+	}
+	return norm
+}
+
+// counted returns the number of tokens of b that count in the loss.
+func counted(b *api.Batch) float64 {
+	n := 0
+	for _, label := range b.Labels {
+		if label != api.Ignore {
+			n++
+		}
+	}
+	return float64(n)
+}
+
+// afterStep logs, evaluates and saves where the settings or a callback say so.
+// last is true after the run's last step, epoch at the end of an epoch.
+func (t *Trainer) afterStep(last, epoch bool) error {
+	s := &t.state
+	due := func(e Every) bool {
+		if epoch {
+			return e.Epoch
+		}
+		return e.Steps > 0 && s.Step%e.Steps == 0 || last && (e.Steps > 0 || e.Epoch)
+	}
+	log := !epoch && (t.LoggingSteps > 0 && s.Step%t.LoggingSteps == 0 || t.LogFirst && s.Step == 1)
+	evaluate, save := due(t.EvalEvery), due(t.SaveEvery)
+	log, evaluate, save = log || s.Log, evaluate || s.Evaluate, save || s.Save
+	s.Log, s.Evaluate, s.Save = false, false, false
+	t.Report.Step(s.Step, s.Loss)
+	if log {
+		if err := t.log(t.trainLogs()); err != nil {
+			return err
+		}
+	}
+	if evaluate && t.Eval != nil {
+		if err := t.evaluate(); err != nil {
+			return err
+		}
+	}
+	if save {
+		return t.save()
+	}
+	return nil
+}
+
+// trainLogs returns what a line of the log says of the steps since the last.
+func (t *Trainer) trainLogs() map[string]float64 {
+	s := &t.state
+	logs := map[string]float64{
+		"loss": t.sumLoss / float64(max(1, t.sumSteps)), "grad_norm": s.GradNorm, "learning_rate": s.LearningRate, "epoch": s.Epoch,
+		"tokens/s": float64(t.tokens) / time.Since(t.logged).Seconds(),
+	}
+	if t.counted > 0 {
+		logs["token_acc"] = float64(t.right) / float64(t.counted)
+	}
+	if r, ok := t.Optimizer.(api.Rated); ok {
+		for name, rate := range r.Rates(s.LearningRate) {
+			logs["learning_rate_"+name] = rate
+		}
+	}
+	t.right, t.counted, t.tokens, t.logged, t.sumLoss, t.sumSteps = 0, 0, 0, time.Now(), 0, 0
+	return logs
+}
+
+func (t *Trainer) log(values map[string]float64) error {
+	s := &t.state
+	s.Logs = values
+	if err := t.call("OnLog", func(c Callback) hook { return c.OnLog }); err != nil {
+		return err
+	}
+	line := map[string]float64{"step": float64(s.Step)}
+	for k, v := range s.Logs {
+		line[k] = v
+	}
+	s.LogHistory = append(s.LogHistory, line)
+	return t.Report.Log(s.Step, s.Logs)
+}
