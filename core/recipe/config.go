@@ -1,5 +1,13 @@
 package recipe
 
+import (
+	"log/slog"
+	"reflect"
+	"strings"
+
+	"swiftgo/api"
+)
+
 // Config is every setting of a run, named as ms-swift names its flags. The
 // zero value is not useful: start from Default.
 //
@@ -84,4 +92,40 @@ func Default() Config {
 		AddVersion: true, LoggingSteps: 5, LoggingFirstStep: true, SaveStrategy: "steps", SaveSteps: 500,
 		MaxShardSize: "5GB", MetricForBestModel: "loss", EarlyStopInterval: 3, ReportTo: []string{"tensorboard"},
 	}
+}
+
+// Args returns the settings that any extension may read.
+func (c *Config) Args() api.Args {
+	return api.Args{
+		LearningRate: c.LearningRate, WeightDecay: c.WeightDecay, WarmupSteps: c.WarmupSteps, WarmupRatio: c.WarmupRatio,
+		Seed: c.Seed, OutputDir: c.OutputDir, GreaterIsBetter: c.GreaterIsBetter == "true", Log: slog.Default(),
+	}
+}
+
+// OwnDefaults returns the settings of built-in extensions that have a flag of
+// ms-swift's name, by extension: --lora_rank is the rank of lora.
+func (c *Config) OwnDefaults() map[string]map[string]any {
+	own := map[string]map[string]any{}
+	v := reflect.ValueOf(*c)
+	for i := range v.NumField() {
+		extension, key, ok := strings.Cut(v.Type().Field(i).Tag.Get("own"), ".")
+		if !ok {
+			continue
+		}
+		if own[extension] == nil {
+			own[extension] = map[string]any{}
+		}
+		own[extension][key] = v.Field(i).Interface()
+	}
+	return own
+}
+
+// Map returns the settings by their names.
+func (c *Config) Map() map[string]any {
+	m := map[string]any{}
+	v := reflect.ValueOf(*c)
+	for i := range v.NumField() {
+		m[v.Type().Field(i).Tag.Get("koanf")] = v.Field(i).Interface()
+	}
+	return m
 }

@@ -128,7 +128,7 @@ func (p *onigParser) atom() error {
 		if err != nil {
 			return err
 		}
-		p.out.oneOf(p.folded(set))
+		p.out.oneOf(set)
 		return nil
 	case '\\':
 		return p.escape()
@@ -305,7 +305,6 @@ func (p *onigParser) escape() error {
 	if p.pos == len(p.in) {
 		return errors.New("it ends in \\")
 	}
-	word, _ := posixClass("word")
 	switch p.in[p.pos] {
 	case 'A':
 		p.out.syntax(`\A`)
@@ -314,25 +313,32 @@ func (p *onigParser) escape() error {
 	case 'Z': // a last newline does not count
 		p.lookaround("(?=", setOf('\n'), `?\z)`)
 	case 'b':
-		p.lookaround("(?:(?<=", word, ")")
-		p.lookaround("(?!", word, ")|")
-		p.lookaround("(?<!", word, ")")
-		p.lookaround("(?=", word, "))")
+		p.wordBoundary("(?!", "(?=")
 	case 'B':
-		p.lookaround("(?:(?<=", word, ")")
-		p.lookaround("(?=", word, ")|")
-		p.lookaround("(?<!", word, ")")
-		p.lookaround("(?!", word, "))")
+		p.wordBoundary("(?=", "(?!")
 	default:
 		set, err := p.escapedSet()
 		if err != nil {
 			return err
 		}
-		p.out.oneOf(p.folded(set))
+		if len(set) == 1 && set[0].low == set[0].high {
+			set = p.folded(set) // case does not matter to \p{Lu} and its like
+		}
+		p.out.oneOf(set)
 		return nil
 	}
 	p.pos++
 	return nil
+}
+
+// wordBoundary looks ahead one way behind a word character and the other way
+// behind any other.
+func (p *onigParser) wordBoundary(afterWord, afterOther string) {
+	word, _ := posixClass("word")
+	p.lookaround("(?:(?<=", word, ")")
+	p.lookaround(afterWord, word, ")|")
+	p.lookaround("(?<!", word, ")")
+	p.lookaround(afterOther, word, "))")
 }
 
 var escapedControls = map[rune]rune{'t': '\t', 'n': '\n', 'r': '\r', 'f': '\f', 'v': '\v', 'a': '\a', 'e': 0x1B}
@@ -424,7 +430,7 @@ func (p *onigParser) class() (runeSet, error) {
 			return nil, errors.New("] is missing")
 		case p.peek("]") && !first:
 			p.pos++
-			set = intersection(all, set)
+			set = p.folded(intersection(all, set))
 			if negate {
 				set = set.complement()
 			}

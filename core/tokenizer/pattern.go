@@ -81,6 +81,9 @@ func newRegex(expression string) (pattern, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(parts.sets) > maxSets {
+		return nil, fmt.Errorf("it has more than %d characters and classes", maxSets)
+	}
 	codes, sets, err := encodeSets(parts.sets)
 	if err != nil {
 		return nil, err
@@ -123,6 +126,9 @@ func findAll(re *regexp2.Regexp, codes *[unicode.MaxRune + 1]uint8, spans []span
 	}
 	return spans
 }
+
+// maxSets keeps a broken file from taking all time.
+const maxSets = 1000
 
 // firstCode is where the codes start: among letters without case or meaning
 // to an expression.
