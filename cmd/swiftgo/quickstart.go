@@ -70,6 +70,9 @@ func (q *quickstart) run(ctx context.Context) error {
 	c.MaxSteps, c.EvalSteps, c.SaveSteps, c.SaveTotalLimit, c.LoggingSteps = q.steps, max(1, q.steps/6), max(1, q.steps/6), 2, 25
 	c.OutputDir, c.AddVersion = q.path("run"), false
 	own := map[string]map[string]any{"focal": {"gamma": 1}, "patience": {"interval": 6}}
+	if err := c.Complete(); err != nil {
+		return err
+	}
 	reg, err := open(&c, own)
 	if err != nil {
 		return err

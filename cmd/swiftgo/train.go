@@ -31,6 +31,9 @@ from a plugin, are given as --NAME.key value, e.g. --focal.gamma 1.5.`
 		if err != nil {
 			return err
 		}
+		if err := c.Complete(); err != nil {
+			return err
+		}
 		reg, err := open(&c, own)
 		if err != nil {
 			return err

@@ -287,6 +287,32 @@ func TestRotate(t *testing.T) {
 	}
 }
 
+// A checkpoint goes under another name before its files do, so that being cut off does not leave half of it listed: if
+// that name cannot be had, it stays whole.
+func TestRotateCutOff(t *testing.T) {
+	parent := t.TempDir()
+	for _, step := range []int{1, 2} {
+		if err := Save(parent, Name(step), fillText("whole")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tmp := tempPath(parent, Name(1))
+	if err := os.Mkdir(tmp, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	held, err := os.Open(tmp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	if err := hold(held); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Rotate(parent, 1)
+	wantError(t, err, "remove old checkpoint", Name(1))
+	wantText(t, filepath.Join(parent, Name(1)), "whole")
+}
+
 func TestList(t *testing.T) {
 	parent := t.TempDir()
 	for _, name := range []string{"checkpoint-10", "checkpoint-9", "checkpoint-0", "checkpoint-007", "checkpoint--3", "checkpoint-+4",

@@ -64,6 +64,20 @@ func TestEveryHalfPattern(t *testing.T) {
 	}
 }
 
+// A NaN stays one and keeps its sign, even where its payload lies in bits that are cut off or would carry over.
+func TestHalfNaN(t *testing.T) {
+	for _, h := range halves {
+		for _, bits := range []uint32{0x7f800001, 0xff800001, 0x7fffffff, 0xffffffff, 0x7fc00000} {
+			raw := make([]byte, 2)
+			h.dtype.encode(raw, []float32{math.Float32frombits(bits)})
+			p := binary.LittleEndian.Uint16(raw)
+			if !math.IsNaN(h.value(p)) || uint32(p>>15) != bits>>31 {
+				t.Errorf("%s: the NaN %08x became %04x", h.dtype, bits, p)
+			}
+		}
+	}
+}
+
 // TestHalfRounding looks for the nearest of all values, the even one of two as near, instead of rounding bits.
 func TestHalfRounding(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))

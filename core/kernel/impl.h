@@ -43,14 +43,18 @@ static void sum_rows(long n, long d, const float *x, long ldx, float *y) {
 		for (long j = 0; j < d; j++) y[j] += x[j];
 }
 
+typedef uint32_t bits __attribute__((may_alias));  // of a float
+INLINE uint32_t as_bits(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
+INLINE float as_float(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
+
 static void from_bf16(long n, const uint16_t *restrict x, float *restrict y) {
-	uint32_t *restrict u = (uint32_t *)y;
+	bits *restrict u = (bits *)y;
 	for (long i = 0; i < n; i++) u[i] = (uint32_t)x[i] << 16;
 }
 
 // To the nearest, ties to even; a NaN stays one.
 static void to_bf16(long n, const float *restrict x, uint16_t *restrict y) {
-	const uint32_t *restrict u = (const uint32_t *)x;
+	const bits *restrict u = (const bits *)x;
 	for (long i = 0; i < n; i++) {
 		uint32_t a = u[i], r = (a + 0x7fff + ((a >> 16) & 1)) >> 16, q = a >> 16 | 0x40;
 		y[i] = (a & 0x7fffffff) > 0x7f800000 ? q : r;
@@ -58,26 +62,24 @@ static void to_bf16(long n, const float *restrict x, uint16_t *restrict y) {
 }
 
 static void from_f16(long n, const uint16_t *restrict x, float *restrict y) {
+	bits *restrict u = (bits *)y;
 	for (long i = 0; i < n; i++) {
 		uint32_t h = x[i], sign = (h & 0x8000) << 16, a = (h & 0x7fff) << 13;
-		union { uint32_t u; float f; } v = {a};
-		v.f *= 0x1p112f;  // moves the bias of the exponent, and makes subnormal numbers normal
-		uint32_t special = a | 0x7f800000;  // infinity and NaN
-		v.u = (h & 0x7c00) == 0x7c00 ? special : v.u;
-		v.u |= sign;
-		y[i] = v.f;
+		uint32_t finite = as_bits(as_float(a) * 0x1p112f);  // moves the bias of the exponent; subnormal numbers become normal
+		uint32_t special = a | 0x7f800000;                  // infinity and NaN
+		u[i] = sign | ((h & 0x7c00) == 0x7c00 ? special : finite);
 	}
 }
 
 // To the nearest, ties to even; too large becomes infinity, a NaN stays one.
 static void to_f16(long n, const float *restrict x, uint16_t *restrict y) {
+	const bits *restrict u = (const bits *)x;
 	for (long i = 0; i < n; i++) {
-		union { float f; uint32_t u; } v = {x[i]}, s;
-		uint32_t sign = v.u >> 16 & 0x8000, a = v.u & 0x7fffffff;
+		uint32_t sign = u[i] >> 16 & 0x8000, a = u[i] & 0x7fffffff;
 		uint32_t normal = (a - (112 << 23) + 0xfff + ((a >> 13) & 1)) >> 13;
-		s.u = a;
-		s.f += 0.5f;  // its last bit is 2^-24, as that of a subnormal half: the sum is rounded right
-		uint32_t r = a < 0x38800000 ? s.u - 0x3f000000 : normal;
+		// The last bit of 0.5 is 2^-24, as that of a subnormal half: the sum is rounded right.
+		uint32_t subnormal = as_bits(as_float(a) + 0.5f) - as_bits(0.5f);
+		uint32_t r = a < 0x38800000 ? subnormal : normal;
 		r = a >= 0x477ff000 ? 0x7c00 : r;
 		r = a > 0x7f800000 ? 0x7e00 : r;
 		y[i] = sign | r;
@@ -87,7 +89,14 @@ static void to_f16(long n, const float *restrict x, uint16_t *restrict y) {
 // c: gradient scale, 1 - lr wd, beta1, 1 - beta1, beta2, 1 - beta2, lr / correction1, 1 / sqrt(correction2), eps.
 static void adamw(long n, float *restrict p, const float *restrict g, float *restrict m, float *restrict v, const float *c) {
 	float gs = c[0], decay = c[1], b1 = c[2], a1 = c[3], b2 = c[4], a2 = c[5], lr = c[6], rc2 = c[7], eps = c[8];
-	for (long i = 0; i < n; i++) {
+	long i = 0;
+	for (; i + LANES <= n; i += LANES) {
+		vf d = LD(g + i) * gs, mi = b1 * LD(m + i) + a1 * d, vi = b2 * LD(v + i) + a2 * d * d;
+		ST(m + i, mi);
+		ST(v + i, vi);
+		ST(p + i, LD(p + i) * decay - lr * mi / (sqrt_all(vi) * rc2 + eps));
+	}
+	for (; i < n; i++) {
 		float d = g[i] * gs;
 		m[i] = b1 * m[i] + a1 * d;
 		v[i] = b2 * v[i] + a2 * d * d;

@@ -2,6 +2,9 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 typedef float vf __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t vi __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
@@ -17,6 +20,20 @@ INLINE void store_some(float *p, vf v, long k) { memcpy(p, &v, k * 4); }
 INLINE vf all(float x) { vf z = {}; return z + x; }
 INLINE vf pick(vi mask, vf a, vf b) { return (vf)(((vi)a & mask) | ((vi)b & ~mask)); }
 INLINE vf larger(vf a, vf b) { return pick(a > b, a, b); }  // b where a is NaN
+
+// A loop with sqrtf in it stays scalar: no pragma takes the setting of errno from it.
+INLINE vf sqrt_all(vf a) {
+#if LANES == 16
+	return (vf)_mm512_sqrt_ps((__m512)a);
+#elif LANES == 8
+	return (vf)_mm256_sqrt_ps((__m256)a);
+#elif defined(__x86_64__)
+	return (vf)_mm_sqrt_ps((__m128)a);
+#else
+	for (int i = 0; i < LANES; i++) a[i] = sqrtf(a[i]);
+	return a;
+#endif
+}
 
 INLINE float sum_lanes(vf a) {
 	float s[LANES];

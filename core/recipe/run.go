@@ -21,10 +21,9 @@ import (
 
 // runDir is the directory of a run, locked against other runs.
 type runDir struct {
-	dir    string
-	lock   *checkpoint.DirLock
-	report *report.Run
-	began  time.Time
+	dir   string
+	lock  *checkpoint.DirLock
+	began time.Time
 }
 
 // openRun makes the run's directory: that of the checkpoint to resume from, or
@@ -115,7 +114,6 @@ func announce(out io.Writer, c *Config, m *model.Model, train, val *dataset.Load
 // end closes the run, whatever it ended with, and says where everything is.
 func (r *runDir) end(out io.Writer, t *trainer.Trainer, failed error) (*Result, error) {
 	s := t.State()
-	res := &Result{Dir: r.dir, Checkpoint: s.Checkpoint, BestCheckpoint: s.BestCheckpoint, Curve: filepath.Join(r.dir, "images", "train_loss.png")}
 	summary := map[string]any{
 		"global_step": s.Step, "last_model_checkpoint": s.Checkpoint, "best_model_checkpoint": s.BestCheckpoint, "best_metric": s.BestMetric,
 		"train_runtime_s": time.Since(r.began).Seconds(), "log_history_lines": len(s.LogHistory),
@@ -129,11 +127,15 @@ func (r *runDir) end(out io.Writer, t *trainer.Trainer, failed error) (*Result, 
 	if err := t.Report.Close(summary); err != nil && failed == nil {
 		failed = err
 	}
+	sum := t.Report.Summary()
+	sum.MetricName, sum.BestMetric, sum.BestCheckpoint, sum.LastCheckpoint = "eval_"+t.BestMetric, s.BestMetric, s.BestCheckpoint, s.Checkpoint
+	res := &Result{Dir: r.dir, Checkpoint: s.Checkpoint, BestCheckpoint: s.BestCheckpoint, Curve: sum.Curve}
 	if failed != nil {
 		return res, failed
 	}
 	if s.Stop != "" {
 		fmt.Fprintf(out, "stopped early at step %d: %s\n", s.Step, s.Stop)
 	}
+	report.PrintSummary(out, sum)
 	return res, nil
 }

@@ -16,9 +16,9 @@ import (
 	"swiftgo/core/trainer"
 )
 
-// complete fills in the defaults that depend on other settings, and refuses
+// Complete fills in the defaults that depend on other settings, and refuses
 // values and combinations that cannot be.
-func (c *Config) complete() error {
+func (c *Config) Complete() error {
 	if c.Model == "" {
 		return fmt.Errorf("--model is missing; want the directory of a Hugging Face model")
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"path/filepath"
+	"slices"
 
 	"swiftgo/api"
 	"swiftgo/core/autograd"
@@ -28,12 +29,9 @@ type Result struct {
 	Curve          string // picture of the loss
 }
 
-// SFT fine-tunes a model: everything named is found and checked first, then the
+// SFT fine-tunes a model with complete settings (Config.Complete): everything named is found and checked first, then the
 // model is loaded and tuned, the data encoded, and the training loop run.
 func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer) (*Result, error) {
-	if err := c.complete(); err != nil {
-		return nil, err
-	}
 	ext, err := chosen(&c, reg)
 	if err != nil {
 		return nil, err
@@ -63,10 +61,6 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer) (
 		return nil, err
 	}
 	defer run.close()
-	if err := checkpoint.WriteJSON(filepath.Join(run.dir, "args.json"), arguments(&c, reg)); err != nil {
-		return nil, err
-	}
-
 	e, err := autograd.NewEngine(c.Threads)
 	if err != nil {
 		return nil, err
@@ -90,13 +84,13 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer) (
 	if err := reg.CheckOwn(); err != nil {
 		return nil, err
 	}
-	if err := checkpoint.WriteJSON(filepath.Join(run.dir, "args.json"), arguments(&c, reg)); err != nil { // now with the optimizer
+	if err := checkpoint.WriteJSON(filepath.Join(run.dir, "args.json"), arguments(&c, reg)); err != nil {
 		return nil, err
 	}
 	announce(out, &c, m, train, val, steps)
 
 	t := &trainer.Trainer{
-		Model: m, Loss: ext.loss, Optimizer: optimizer, Schedule: schedule, Callbacks: ext.callbacks,
+		Model: m, Loss: ext.loss, LossName: c.LossType, Optimizer: optimizer, Schedule: schedule, Callbacks: ext.callbacks,
 		Train: train, Eval: val, Metric: ext.metric, Options: c.options(run.dir, steps),
 		Save: func(dir string) error {
 			if err := tuned.save(dir); err != nil {
@@ -114,11 +108,10 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer) (
 			return nil, err
 		}
 	}
-	if t.Report, err = run.report(out, steps, t.State().Step, &c); err != nil {
+	if t.Report, err = report.Open(run.dir, report.Options{MaxSteps: steps, StartStep: t.State().Step, TensorBoard: slices.Contains(c.ReportTo, "tensorboard"), Out: out}); err != nil {
 		return nil, err
 	}
-	err = t.Run(ctx)
-	return run.end(out, t, err)
+	return run.end(out, t, t.Run(ctx))
 }
 
 // extensions are the chosen ones that need no model.
@@ -173,8 +166,12 @@ func encode(c *Config, conf *model.Config, tok *tokenizer.Tokenizer, ext *extens
 	if err != nil {
 		return nil, nil, err
 	}
+	length, err := c.maxLength(conf, tok)
+	if err != nil {
+		return nil, nil, err
+	}
 	enc := &template.Encoder{Chat: chat, Tokenizer: tok, Scale: ext.scale, Tools: ext.tools, System: c.System,
-		MaxLength: c.maxLength(conf, tok), Truncation: c.TruncationStrategy}
+		MaxLength: length, Truncation: c.TruncationStrategy}
 	rows, err := dataset.Open(c.Dataset, dataset.Options{Seed: c.DataSeed, Strict: c.Strict, Pretraining: !c.UseChatTemplate})
 	if err != nil {
 		return nil, nil, err
@@ -222,5 +219,3 @@ func (c *Config) schedule(steps int) api.Schedule {
 	}
 	return api.Constant(c.LearningRate, 0)
 }
-
-var _ = report.Open

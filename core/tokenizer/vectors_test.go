@@ -22,14 +22,15 @@ var vectorTokenizers = map[string]string{
 	"stories260K":     "material/models/stories260K/hf",
 }
 
-// vector is what the Rust library made of a text.
+// vector is what the Rust library made of a text. The decoded texts are those
+// of IDs, and left out where the library shows an added token as normalised.
 type vector struct {
 	I           int     `json:"i"`
 	Text        string  `json:"text"`
 	IDs         []int32 `json:"ids"`
 	IDsSpecial  []int32 `json:"ids_special"`
-	Decoded     string  `json:"decoded"`
-	DecodedSkip string  `json:"decoded_skip"`
+	Decoded     *string `json:"decoded"`
+	DecodedSkip *string `json:"decoded_skip"`
 }
 
 func (v vector) check(t *testing.T, tk *Tokenizer) {
@@ -41,11 +42,13 @@ func (v vector) check(t *testing.T, tk *Tokenizer) {
 	if !slices.Equal(got, v.IDsSpecial) {
 		t.Errorf("case %d: Encode(%q, true)\n got %v\nwant %v", v.I, v.Text, got, v.IDsSpecial)
 	}
-	if got := tk.Decode(v.IDsSpecial, false); got != v.Decoded {
-		t.Errorf("case %d: Decode(%v, false)\n got %q\nwant %q", v.I, v.IDsSpecial, got, v.Decoded)
-	}
-	if got := tk.Decode(v.IDsSpecial, true); got != v.DecodedSkip {
-		t.Errorf("case %d: Decode(%v, true)\n got %q\nwant %q", v.I, v.IDsSpecial, got, v.DecodedSkip)
+	for skip, want := range map[bool]*string{false: v.Decoded, true: v.DecodedSkip} {
+		if want == nil {
+			continue
+		}
+		if got := tk.Decode(v.IDs, skip); got != *want {
+			t.Errorf("case %d: Decode(%v, %v)\n got %q\nwant %q", v.I, v.IDs, skip, got, *want)
+		}
 	}
 }
 

@@ -31,9 +31,13 @@ func (t *Trainer) evaluate() error {
 			t.Model.Engine.Reset()
 			b.Items, b.Decode = counted(b), t.Decode
 			out := t.Model.Forward(b.IDs, b.Starts)
-			loss, err := t.loss(out, b, b.Items)
+			perToken, err := t.Loss.Compute(out, b)
 			if err != nil {
 				return fmt.Errorf("evaluation: %w", err)
+			}
+			loss, err := Reduce(perToken, b, b.Items)
+			if err != nil {
+				return fmt.Errorf("evaluation: %s: %w", t.LossName, err)
 			}
 			sum += float64(loss.Data()[0]) * float64(len(b.Starts))
 			sequences += float64(len(b.Starts))

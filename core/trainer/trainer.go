@@ -29,6 +29,7 @@ var ErrInterrupted = errors.New("interrupted")
 type Trainer struct {
 	Model     *model.Model
 	Loss      api.Loss
+	LossName  string // for messages
 	Optimizer api.Optimizer
 	Schedule  api.Schedule
 	Callbacks []Callback
@@ -211,9 +212,13 @@ func (t *Trainer) microBatch(b *api.Batch) (float64, error) {
 	t.Model.Training = true
 	b.Decode = t.Decode
 	out := t.Model.Forward(b.IDs, b.Starts)
-	loss, err := t.loss(out, b, b.Items)
+	perToken, err := t.Loss.Compute(out, b)
 	if err != nil {
 		return 0, err
+	}
+	loss, err := Reduce(perToken, b, b.Items)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", t.LossName, err)
 	}
 	if loss.Needs() {
 		if err := loss.Backward(); err != nil {
@@ -225,32 +230,29 @@ func (t *Trainer) microBatch(b *api.Batch) (float64, error) {
 	return float64(loss.Data()[0]), nil
 }
 
-// loss returns the run's loss of a batch as a single value: values per token
-// are weighed by the loss scale, masked, added up and divided by items.
-func (t *Trainer) loss(out *api.Output, b *api.Batch, items float64) (*api.Var, error) {
-	loss, err := t.Loss.Compute(out, b)
-	if err != nil {
-		return nil, err
-	}
-	switch n := loss.Shape().TotalSize(); {
-	case n == len(b.Labels) && (n > 1 || loss.Shape().Dims() == 1 && len(b.Labels) == 1):
-	case n == 1:
+// Reduce returns what a Loss computed for a batch as the single value that is
+// made smaller: values per token are weighed by the loss scale, masked, added up
+// and divided by items, the tokens that count; a single value stays as it is.
+func Reduce(loss *api.Var, b *api.Batch, items float64) (*api.Var, error) {
+	n := len(b.Labels)
+	switch size := loss.Shape().TotalSize(); {
+	case size == 1 && n != 1:
 		return loss, nil
-	default:
-		return nil, fmt.Errorf("the loss has shape %v, want [%d], one value per token, or [1]", loss.Shape(), len(b.Labels))
+	case size != n:
+		return nil, fmt.Errorf("the loss has shape %v, want [%d], one value per token, or [1]", loss.Shape(), n)
 	}
-	weights := t.Model.Engine.New(len(b.Labels))
+	weights := api.Full(0, n)
 	for i, label := range b.Labels {
-		w := 0.0
-		if label != api.Ignore {
-			w = 1 / max(1, items)
-			if b.Scale != nil {
-				w *= float64(b.Scale[i])
-			}
+		if label == api.Ignore {
+			continue
+		}
+		w := 1 / max(1, items)
+		if b.Scale != nil {
+			w *= float64(b.Scale[i])
 		}
 		weights.Float32s()[i] = float32(w)
 	}
-	return loss.Reshape(len(b.Labels)).Mul(api.Const(weights)).Sum(), nil
+	return loss.Reshape(n).Mul(api.Const(weights)).Sum(), nil
 }
 
 // clip scales all gradients so that their norm is at most MaxGradNorm, and
@@ -295,7 +297,7 @@ func (t *Trainer) afterStep(last, epoch bool) error {
 	evaluate, save := due(t.EvalEvery), due(t.SaveEvery)
 	log, evaluate, save = log || s.Log, evaluate || s.Evaluate, save || s.Save
 	s.Log, s.Evaluate, s.Save = false, false, false
-	t.Report.Step(s.Step, s.Loss)
+	t.Report.Step(s.Step, s.Loss, float64(t.tokens)/time.Since(t.logged).Seconds())
 	if log {
 		if err := t.log(t.trainLogs()); err != nil {
 			return err

@@ -1,0 +1,430 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"sort"
+	"strings"
+
+	"gorgonia.org/tensor"
+
+	"swiftgo/api"
+	"swiftgo/core/registry"
+	"swiftgo/core/template"
+	"swiftgo/core/trainer"
+)
+
+// longestLine is the most bytes of one JSON line.
+const longestLine = 64 << 20
+
+// tries are the kinds that try can call, each on one line.
+var tries = map[string]func(ctx context.Context, reg *registry.Registry, name string, line []byte) (any, error){
+	"orm": tryORM, "prm": tryPRM, "loss": tryLoss, "metric": tryMetric, "optimizer": tryOptimizer, "loss_scale": tryLossScale,
+	"agent_template": tryAgentTemplate, "callback": tryCallback, "tuner": tryTuner,
+}
+
+func kinds() []string {
+	var all []string
+	for k := range tries {
+		all = append(all, k)
+	}
+	sort.Strings(all)
+	return all
+}
+
+// try calls an extension on each line of in and writes one line to out for it.
+func try(ctx context.Context, reg *registry.Registry, kind, name string, in io.Reader, out io.Writer) error {
+	f, ok := tries[kind]
+	if !ok {
+		return fmt.Errorf("no kind %q; there are %s", kind, strings.Join(kinds(), ", "))
+	}
+	if err := reg.Has(kind, name); err != nil {
+		return err
+	}
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, longestLine)
+	e := json.NewEncoder(out)
+	e.SetEscapeHTML(false)
+	for lines.Scan() {
+		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+			continue
+		}
+		var answer struct {
+			OK    any    `json:"ok,omitempty"`
+			Error string `json:"error,omitempty"`
+		}
+		v, err := f(ctx, reg, name, lines.Bytes())
+		if err != nil {
+			answer.Error = err.Error()
+			if err := e.Encode(answer); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := e.Encode(map[string]any{"ok": v}); err != nil {
+			return fmt.Errorf("the answer of %s %s is no JSON: %w", kind, name, err)
+		}
+	}
+	return lines.Err()
+}
+
+type completionLine struct {
+	Text     string         `json:"text"`
+	Truth    string         `json:"truth"`
+	Messages []api.Message  `json:"messages"`
+	Row      map[string]any `json:"row"`
+}
+
+func completion(line []byte) ([]api.Completion, error) {
+	var l completionLine
+	if err := json.Unmarshal(line, &l); err != nil {
+		return nil, err
+	}
+	return []api.Completion{{Text: l.Text, Truth: l.Truth, Messages: l.Messages, Row: l.Row}}, nil
+}
+
+func tryORM(ctx context.Context, reg *registry.Registry, name string, line []byte) (any, error) {
+	orm, err := reg.ORM(name)
+	if err != nil {
+		return nil, err
+	}
+	cs, err := completion(line)
+	if err != nil {
+		return nil, err
+	}
+	r, err := orm.Score(ctx, cs)
+	if err != nil {
+		return nil, err
+	}
+	if r[0] != r[0] {
+		return "NaN", nil
+	}
+	return r[0], nil
+}
+
+func tryPRM(ctx context.Context, reg *registry.Registry, name string, line []byte) (any, error) {
+	prm, err := reg.PRM(name)
+	if err != nil {
+		return nil, err
+	}
+	cs, err := completion(line)
+	if err != nil {
+		return nil, err
+	}
+	r, err := prm.Score(ctx, cs)
+	if err != nil {
+		return nil, err
+	}
+	return r[0], nil
+}
+
+// tryLoss answers with the loss, as the trainer would take it, and its gradient
+// to the logits. Labels and weights are aligned with the tokens and shifted here.
+func tryLoss(_ context.Context, reg *registry.Registry, name string, line []byte) (any, error) {
+	var l struct {
+		Logits [][][]float32 `json:"logits"`
+		Labels [][]int32     `json:"labels"`
+		Scale  [][]float32   `json:"loss_scale"`
+		Items  float64       `json:"num_items_in_batch"`
+	}
+	if err := json.Unmarshal(line, &l); err != nil {
+		return nil, err
+	}
+	if len(l.Logits) == 0 || len(l.Logits) != len(l.Labels) || len(l.Logits[0]) == 0 {
+		return nil, fmt.Errorf("%d sequences of logits and %d of labels, want as many, and some", len(l.Logits), len(l.Labels))
+	}
+	vocab := len(l.Logits[0][0])
+	b := &api.Batch{Items: l.Items}
+	var flat []float32
+	for i, seq := range l.Logits {
+		if len(l.Labels[i]) != len(seq) {
+			return nil, fmt.Errorf("sequence %d has %d rows of logits and %d labels", i, len(seq), len(l.Labels[i]))
+		}
+		b.Starts = append(b.Starts, int32(len(b.Labels)))
+		for t, row := range seq {
+			if len(row) != vocab {
+				return nil, fmt.Errorf("sequence %d: row %d of the logits has %d numbers, want %d", i, t, len(row), vocab)
+			}
+			flat = append(flat, row...)
+			label, scale := int32(api.Ignore), float32(0)
+			if t+1 < len(seq) {
+				label = l.Labels[i][t+1]
+				if l.Scale != nil {
+					scale = l.Scale[i][t+1]
+				}
+			}
+			if label != api.Ignore && (label < 0 || int(label) >= vocab) {
+				return nil, fmt.Errorf("sequence %d: label %d is outside the vocabulary of %d", i, label, vocab)
+			}
+			b.Labels = append(b.Labels, label)
+			if l.Scale != nil {
+				b.Scale = append(b.Scale, scale)
+			}
+		}
+	}
+	if b.Items == 0 {
+		for _, label := range b.Labels {
+			if label != api.Ignore {
+				b.Items++
+			}
+		}
+	}
+	loss, err := reg.Loss(name)
+	if err != nil {
+		return nil, err
+	}
+	logits := api.NewParam("logits", tensor.New(tensor.WithShape(len(b.Labels), vocab), tensor.WithBacking(flat)))
+	v, err := loss.Compute(api.LogitsOutput(logits.Var), b)
+	if err != nil {
+		return nil, err
+	}
+	total, err := trainer.Reduce(v, b, b.Items)
+	if err != nil {
+		return nil, err
+	}
+	if err := total.Backward(); err != nil {
+		return nil, err
+	}
+	answer := map[string]any{"loss": total.Data()[0], "dlogits": logits.Grad()}
+	if v.Shape().TotalSize() == len(b.Labels) {
+		answer["per_token_loss"] = v.Data()
+	}
+	return answer, nil
+}
+
+func tryMetric(_ context.Context, reg *registry.Registry, name string, line []byte) (any, error) {
+	var l struct {
+		Preds  [][]int32 `json:"preds"`
+		Labels [][]int32 `json:"labels"`
+	}
+	if err := json.Unmarshal(line, &l); err != nil {
+		return nil, err
+	}
+	metric, err := reg.Metric(name)
+	if err != nil {
+		return nil, err
+	}
+	if len(l.Preds) != len(l.Labels) {
+		return nil, fmt.Errorf("%d sequences of predictions and %d of labels", len(l.Preds), len(l.Labels))
+	}
+	for i, preds := range l.Preds {
+		n := len(preds)
+		if len(l.Labels[i]) != n || n == 0 {
+			return nil, fmt.Errorf("sequence %d has %d predictions and %d labels", i, n, len(l.Labels[i]))
+		}
+		vocab := int(max(slices.Max(preds), slices.Max(l.Labels[i]))) + 1
+		logits := api.Full(0, n, vocab)
+		for t, p := range preds {
+			if p < 0 {
+				return nil, fmt.Errorf("sequence %d: prediction %d", i, p)
+			}
+			logits.Float32s()[t*vocab+int(p)] = 1
+		}
+		b := &api.Batch{Labels: append(slices.Clone(l.Labels[i][1:]), api.Ignore), Starts: []int32{0}, Decode: func(ids []int32) string { return fmt.Sprint(ids) }}
+		if err := metric.Add(api.LogitsOutput(api.Const(logits)), b); err != nil {
+			return nil, err
+		}
+	}
+	return metric.Result()
+}
+
+// tryOptimizer answers with the weight after each step.
+func tryOptimizer(_ context.Context, reg *registry.Registry, name string, line []byte) (any, error) {
+	var l struct {
+		W     [][]float32   `json:"w"`
+		Grads [][][]float32 `json:"grads"`
+		LR    float64       `json:"lr"`
+	}
+	if err := json.Unmarshal(line, &l); err != nil {
+		return nil, err
+	}
+	if len(l.W) == 0 {
+		return nil, fmt.Errorf("w is empty, want a matrix")
+	}
+	rows, cols := len(l.W), len(l.W[0])
+	p := api.NewParam("layer.weight", tensor.New(tensor.WithShape(rows, cols), tensor.WithBacking(slices.Concat(l.W...))))
+	o, schedule, err := reg.Optimizer(name, &api.Model{Params: []*api.Param{p}}, len(l.Grads))
+	if err != nil {
+		return nil, err
+	}
+	var after [][][]float32
+	for i, g := range l.Grads {
+		flat := slices.Concat(g...)
+		if len(flat) != rows*cols {
+			return nil, fmt.Errorf("gradient %d has %d numbers, want %d", i, len(flat), rows*cols)
+		}
+		p.ClearGrad()
+		p.AddGrad(func(sum *tensor.Dense, _ bool) { copy(sum.Float32s(), flat) })
+		lr := l.LR
+		if lr == 0 && schedule != nil {
+			lr = schedule(i)
+		}
+		if err := o.Step(lr); err != nil {
+			return nil, err
+		}
+		var w [][]float32
+		for r := range rows {
+			w = append(w, slices.Clone(p.Data()[r*cols:(r+1)*cols]))
+		}
+		after = append(after, w)
+	}
+	return after, nil
+}
+
+func tryLossScale(_ context.Context, reg *registry.Registry, name string, line []byte) (any, error) {
+	var l struct {
+		Query    string `json:"query"`
+		Response string `json:"response"`
+	}
+	if err := json.Unmarshal(line, &l); err != nil {
+		return nil, err
+	}
+	scale, err := reg.LossScale(name)
+	if err != nil {
+		return nil, err
+	}
+	segments, weights := []string{}, []float64{}
+	for _, p := range scale.Weigh(api.Segment{Text: l.Response, Role: api.Response, Query: l.Query, LastRound: true}) {
+		segments, weights = append(segments, p.Text), append(weights, p.Weight)
+	}
+	return map[string]any{"segments": segments, "weights": weights}, nil
+}
+
+func tryAgentTemplate(_ context.Context, reg *registry.Registry, name string, line []byte) (any, error) {
+	var l struct {
+		Method    string            `json:"method"`
+		Tools     []json.RawMessage `json:"tools"`
+		System    *string           `json:"system"`
+		User      api.Message       `json:"user_message"`
+		Calls     []contentLine     `json:"tool_calls"`
+		Assistant string            `json:"assistant_content"`
+		Results   []resultLine      `json:"tool_messages"`
+		Chat      struct {
+			Prompt    []string `json:"prompt"`
+			Separator []string `json:"chat_sep"`
+		} `json:"template_meta"`
+		Response string `json:"response"`
+	}
+	if err := json.Unmarshal(line, &l); err != nil {
+		return nil, err
+	}
+	a, err := reg.AgentTemplate(name)
+	if err != nil {
+		return nil, err
+	}
+	switch l.Method {
+	case "format_tools":
+		p := &api.ToolPrompt{System: l.System, User: l.User.Content}
+		for i, text := range l.Tools {
+			t, err := template.ParseTool(text)
+			if err != nil {
+				return nil, fmt.Errorf("tool %d: %w", i, err)
+			}
+			p.Tools = append(p.Tools, t)
+		}
+		system, err := a.FormatTools(p)
+		return map[string]any{"system": system, "user_content": p.User}, err
+	case "format_tool_calls":
+		var calls []api.ToolCall
+		for i, c := range l.Calls {
+			call, err := template.ParseToolCall(string(c))
+			if err != nil {
+				return nil, fmt.Errorf("call %d: %w", i, err)
+			}
+			calls = append(calls, call)
+		}
+		return a.FormatCalls(calls)
+	case "format_tool_responses":
+		r := &api.ToolResults{Assistant: l.Assistant, Chat: api.Chat{Prompt: l.Chat.Prompt, Separator: l.Chat.Separator}}
+		if r.Chat.Prompt == nil {
+			r.Chat = api.Chat{Prompt: []string{"<|im_start|>user\n{{QUERY}}<|im_end|>\n<|im_start|>assistant\n"}, Separator: []string{"<|im_end|>\n"}}
+		}
+		for _, m := range l.Results {
+			r.Results = append(r.Results, api.ToolResult{Name: m.Name, Content: m.Content})
+		}
+		prompt, err := a.FormatResults(r)
+		return map[string]any{"assistant_content": r.Assistant, "prompt": prompt}, err
+	case "get_toolcall":
+		calls, err := a.ParseCalls(l.Response)
+		if calls == nil {
+			calls = []api.ToolCall{}
+		}
+		return calls, err
+	}
+	return nil, fmt.Errorf("method is %q, want format_tools, format_tool_calls, format_tool_responses or get_toolcall", l.Method)
+}
+
+// contentLine is the content of a tool_call message: text, or the object itself.
+type contentLine string
+
+func (c *contentLine) UnmarshalJSON(line []byte) error {
+	var m struct {
+		Content json.RawMessage `json:"content"`
+	}
+	if err := json.Unmarshal(line, &m); err != nil {
+		return err
+	}
+	var text string
+	if json.Unmarshal(m.Content, &text) != nil {
+		text = string(m.Content)
+	}
+	*c = contentLine(text)
+	return nil
+}
+
+type resultLine struct {
+	Name    string `json:"name"`
+	Content string `json:"content"`
+}
+
+func tryCallback(_ context.Context, reg *registry.Registry, name string, line []byte) (any, error) {
+	var l struct {
+		Metrics []float64 `json:"metrics"`
+	}
+	if err := json.Unmarshal(line, &l); err != nil {
+		return nil, err
+	}
+	c, err := reg.Callback(name)
+	if err != nil {
+		return nil, err
+	}
+	stops := []string{}
+	for i := range l.Metrics {
+		s := &api.State{Step: i + 1, MaxSteps: len(l.Metrics), HasEval: true, BestMetric: &l.Metrics[i]}
+		if c.OnSave != nil {
+			if err := c.OnSave(s); err != nil {
+				return nil, err
+			}
+		}
+		stops = append(stops, s.Stop)
+	}
+	return stops, nil
+}
+
+func tryTuner(_ context.Context, reg *registry.Registry, name string, _ []byte) (any, error) {
+	t, err := reg.Tuner(name)
+	if err != nil {
+		return nil, err
+	}
+	m := &api.Model{Type: "llama", Layers: 1}
+	for _, l := range []api.Linear{{Name: "q_proj", Part: api.AttnQuery, In: 8, Out: 8}, {Name: "k_proj", Part: api.AttnKey, In: 8, Out: 4},
+		{Name: "v_proj", Part: api.AttnValue, In: 8, Out: 4}, {Name: "o_proj", Part: api.AttnOut, In: 8, Out: 8},
+		{Name: "gate_proj", Part: api.MLPGate, In: 8, Out: 16}, {Name: "up_proj", Part: api.MLPUp, In: 8, Out: 16}, {Name: "down_proj", Part: api.MLPDown, In: 16, Out: 8}} {
+		l.Weight = api.NewParam("model.layers.0."+l.Name+".weight", api.Full(0.1, l.Out, l.In))
+		l.Name = "model.layers.0." + l.Name
+		m.Params, m.Linears = append(m.Params, l.Weight), append(m.Linears, &l)
+	}
+	if err := t.Prepare(m); err != nil {
+		return nil, err
+	}
+	trained := map[string][]int{}
+	for _, p := range m.Trainable() {
+		trained[p.Name] = p.Shape()
+	}
+	return trained, nil
+}

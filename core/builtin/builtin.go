@@ -1,0 +1,34 @@
+// Package builtin is the extensions that are always there. They are written as
+// those of a plugin are, against package api and through no other door, so each
+// file here is also an example of its kind:
+//
+//	loss            cross_entropy
+//	loss scale      default, last_round, all
+//	metric          acc
+//	optimizer       adamw
+//	callback        early_stop
+//	tuner           full, lora
+//	agent template  hermes
+//	ORM             math
+//
+// Simpler ones, with more explanation, are in the folder contrib.
+package builtin
+
+import "swiftgo/api"
+
+// Exports returns the built-in extensions, as the loader does those of a plugin.
+func Exports() api.Exports {
+	return api.Exports{
+		Losses:         api.Losses{"cross_entropy": newCrossEntropy},
+		LossScales:     api.LossScales{"default": newDefault, "last_round": newLastRound, "all": newAll},
+		Metrics:        api.Metrics{"acc": newAcc},
+		Optimizers:     api.Optimizers{"adamw": newAdamW},
+		Callbacks:      api.Callbacks{"early_stop": newEarlyStop},
+		AgentTemplates: api.AgentTemplates{"hermes": newHermes},
+		Tuners:         api.Tuners{"full": newFull, "lora": newLora},
+		ORMs:           api.ORMs{"math": newMath},
+	}
+}
+
+// none is the settings of an extension that has none.
+type none struct{}

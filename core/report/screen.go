@@ -1,0 +1,73 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+)
+
+// screen is where people look: lines, and on a terminal a bar below them.
+type screen struct {
+	out   io.Writer
+	bar   *progressbar.ProgressBar // nil off a terminal
+	text  string                   // beside the bar
+	shown time.Time
+	max   int
+}
+
+func newScreen(out io.Writer, terminal bool, max, start int) *screen {
+	if out == nil {
+		out = io.Discard
+	}
+	s := &screen{out: out, max: max}
+	if terminal && max > 0 {
+		s.bar = progressbar.NewOptions(max,
+			progressbar.OptionSetWriter(out),
+			progressbar.OptionSetWidth(24),
+			progressbar.OptionShowCount(),
+			progressbar.OptionShowDescriptionAtLineEnd(),
+			progressbar.OptionSetElapsedTime(false),
+			// The bar's own forecast would take the steps before a resume for
+			// steps of this process.
+			progressbar.OptionSetPredictTime(false),
+			progressbar.OptionSetRenderBlankState(true))
+		s.bar.Set(min(start, max))
+	}
+	return s
+}
+
+// show moves the bar to step. It draws ten times a second at most, so that very
+// short steps are not slowed down.
+func (s *screen) show(step int, loss, tokensPerSecond float64, left time.Duration) {
+	if s.bar == nil || step < s.max && time.Since(s.shown) < time.Second/10 {
+		return
+	}
+	s.shown = time.Now()
+	s.text = fmt.Sprintf("loss %.4g", loss)
+	if tokensPerSecond > 0 && finite(tokensPerSecond) {
+		s.text += fmt.Sprintf(", %.1f tok/s", tokensPerSecond)
+	}
+	s.text += fmt.Sprintf(", %s left", FormatTime(left))
+	s.bar.Describe(s.text)
+	s.bar.Set(min(step, s.max))
+}
+
+// print writes a line, above the bar where there is one.
+func (s *screen) print(text string) {
+	if s.bar != nil {
+		s.bar.Clear()
+	}
+	fmt.Fprintln(s.out, text)
+	if s.bar != nil {
+		s.bar.Describe(s.text)
+	}
+}
+
+// end leaves the bar as it stands and goes to a new line.
+func (s *screen) end() {
+	if s.bar != nil {
+		fmt.Fprintln(s.out)
+	}
+}
