@@ -111,11 +111,16 @@ func (l *lora) target(linear *api.Linear) (string, bool) {
 		return allLinear, linear.Part != api.LMHead
 	}
 	for _, name := range l.TargetModules {
-		if linear.Name == name || strings.HasSuffix(linear.Name, "."+name) {
+		if named(linear, name) {
 			return name, true
 		}
 	}
 	return "", false
+}
+
+// named reports whether name is the linear's, or the end of it, as in PEFT.
+func named(l *api.Linear, name string) bool {
+	return l.Name == name || strings.HasSuffix(l.Name, "."+name)
 }
 
 // attach adds a pair beside a linear: next(x) + dropout(x)·Aᵀ·Bᵀ·scale.

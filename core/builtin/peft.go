@@ -3,7 +3,7 @@ package builtin
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
+	"slices"
 
 	"swiftgo/api"
 )
@@ -100,10 +100,5 @@ func (c *peftConfig) names(l *api.Linear) bool {
 	if json.Unmarshal(c.TargetModules, &list) != nil || (len(c.LayersToTransform) > 0 && string(c.LayersToTransform) != "null") {
 		return false
 	}
-	for _, name := range list {
-		if l.Name == name || strings.HasSuffix(l.Name, "."+name) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(list, func(name string) bool { return named(l, name) })
 }

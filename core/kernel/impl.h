@@ -72,18 +72,22 @@ static void from_f16(long n, const uint16_t *restrict x, float *restrict y) {
 }
 
 // To the nearest, ties to even; too large becomes infinity, a NaN stays one.
+INLINE vi half_bits(vf x) {
+	vi u = (vi)x, a = u & 0x7fffffff;
+	vi normal = (a - (112 << 23) + 0xfff + ((a >> 13) & 1)) >> 13;
+	// The last bit of 0.5 is 2^-24, as that of a subnormal half: the sum is rounded right.
+	vi subnormal = (vi)((vf)a + 0.5f) - (vi)all(0.5f), zero = {};
+	vi r = (vi)pick(a < 0x38800000, (vf)subnormal, (vf)normal);
+	r = (vi)pick(a >= 0x477ff000, (vf)(zero + 0x7c00), (vf)r);
+	r = (vi)pick(a > 0x7f800000, (vf)(zero + 0x7e00), (vf)r);
+	return r | ((u >> 16) & 0x8000);
+}
+
 static void to_f16(long n, const float *restrict x, uint16_t *restrict y) {
-	const bits *restrict u = (const bits *)x;
-	for (long i = 0; i < n; i++) {
-		uint32_t sign = u[i] >> 16 & 0x8000, a = u[i] & 0x7fffffff;
-		uint32_t normal = (a - (112 << 23) + 0xfff + ((a >> 13) & 1)) >> 13;
-		// The last bit of 0.5 is 2^-24, as that of a subnormal half: the sum is rounded right.
-		uint32_t subnormal = as_bits(as_float(a) + 0.5f) - as_bits(0.5f);
-		uint32_t r = a < 0x38800000 ? subnormal : normal;
-		r = a >= 0x477ff000 ? 0x7c00 : r;
-		r = a > 0x7f800000 ? 0x7e00 : r;
-		y[i] = sign | r;
-	}
+	typedef uint16_t halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+	long i = 0;
+	for (; i + LANES <= n; i += LANES) *(halves *)(y + i) = __builtin_convertvector(half_bits(LD(x + i)), halves);
+	for (; i < n; i++) y[i] = half_bits(all(x[i]))[0];
 }
 
 // c: gradient scale, 1 - lr wd, beta1, 1 - beta1, beta2, 1 - beta2, lr / correction1, 1 / sqrt(correction2), eps.

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"fmt"
 	"image/color"
 	"math"
 	"os"
@@ -87,22 +88,22 @@ func curve(name string, points plotter.XYs) ([]byte, error) {
 		dot.GlyphStyle = draw.GlyphStyle{Color: strong, Radius: vg.Points(4), Shape: draw.CircleGlyph{}}
 		p.Add(dot)
 	} else {
-		line, err := plotter.NewLine(points)
+		raw, err := plotter.NewLine(points)
 		if err != nil {
 			return nil, err
 		}
-		line.Width, line.Color = vg.Points(2), strong
-		p.Add(line)
+		raw.Width, raw.Color = vg.Points(2), strong
+		p.Add(raw)
 		if name == tag("loss") {
 			over, err := plotter.NewLine(smooth(points, smoothing))
 			if err != nil {
 				return nil, err
 			}
-			line.Width, line.Color = vg.Points(1.5), pale
+			raw.Width, raw.Color = vg.Points(1.5), pale
 			over.Width, over.Color = vg.Points(2), strong
 			p.Add(over)
-			p.Legend.Add("logged", line)
-			p.Legend.Add("smoothed 0.9", over)
+			p.Legend.Add("logged", raw)
+			p.Legend.Add(fmt.Sprintf("smoothed %g", smoothing), over)
 		}
 	}
 	widen(&p.X, 1)

@@ -37,8 +37,10 @@ type line map[string]any
 // json returns the line as one JSON object, its keys in order, and a newline.
 func (l line) json() []byte {
 	var b bytes.Buffer
-	for i, key := range l.keys() {
-		b.WriteByte(",{"[btoi(i == 0)])
+	before := byte('{')
+	for _, key := range l.keys() {
+		b.WriteByte(before)
+		before = ','
 		// Strings and finite numbers: neither fails.
 		name, _ := json.Marshal(key)
 		value, _ := json.Marshal(plainValue(l[key]))
@@ -55,7 +57,7 @@ func (l line) text() string {
 	var b strings.Builder
 	b.WriteString(l[keyStep].(string))
 	for _, key := range l.keys() {
-		if key == keyTokens || !slices.Contains(lastKeys, key) {
+		if given(key) {
 			fmt.Fprintf(&b, "  %s %.5g", key, l[key])
 		}
 	}
@@ -80,6 +82,12 @@ func (l line) keys() []string {
 		}
 	}
 	return keys
+}
+
+// given reports whether a key is for a value that was measured elsewhere, and
+// not one that the line itself adds.
+func given(key string) bool {
+	return key == keyTokens || !slices.Contains(lastKeys, key)
 }
 
 // openLog opens the log at path for appending. Of a log that is there it keeps
@@ -127,7 +135,7 @@ func parseLine(text []byte) (step int, values map[string]float64, ok bool) {
 	}
 	values = make(map[string]float64, len(l))
 	for key, v := range l {
-		if number, ok := v.(float64); ok && (key == keyTokens || !slices.Contains(lastKeys, key)) {
+		if number, ok := v.(float64); ok && given(key) {
 			values[key] = number
 		}
 	}
@@ -168,13 +176,6 @@ func round(v float64) float64 {
 }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
-
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
 
 // FormatTime writes d as ms-swift's logs do, from the largest unit that is not
 // zero on: 1h 0m 5s. Only the seconds are rounded, so 59.9 seconds are 60s.

@@ -137,7 +137,9 @@ func (r *Run) Summary() Summary {
 func (r *Run) line(step int, elapsed time.Duration, values map[string]float64) line {
 	l := make(line, len(values)+5)
 	for key, v := range values {
-		l[key] = v
+		if given(key) {
+			l[key] = v
+		}
 	}
 	l[keyStep] = fmt.Sprintf("%d/%d", step, r.opts.MaxSteps)
 	l[keyElapsed] = FormatTime(elapsed)

@@ -45,7 +45,7 @@ func TestSmall(t *testing.T) {
 	if _, ok := tk.ID("no such token"); ok || tk.Token(-1) != "" || tk.Size() != 272 {
 		t.Errorf("Size %d, want 272", tk.Size())
 	}
-	if tk.BOS != 256 || tk.EOS != 257 || tk.PAD != 257 || tk.UNK != -1 || tk.AddBOS || tk.MaxLength != 64 {
+	if tk.BOS != 256 || tk.EOS != 257 || tk.PAD != 257 || tk.UNK != -1 || tk.AddBOS || tk.MaxLength != 256 {
 		t.Errorf("configuration: got BOS %d EOS %d PAD %d UNK %d AddBOS %v MaxLength %d", tk.BOS, tk.EOS, tk.PAD, tk.UNK, tk.AddBOS, tk.MaxLength)
 	}
 }

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"swiftgo/api"
-	"swiftgo/core/dataset"
 	"swiftgo/core/model"
 	"swiftgo/core/report"
 )
@@ -33,8 +32,8 @@ type Trainer struct {
 	Optimizer api.Optimizer
 	Schedule  api.Schedule
 	Callbacks []Callback
-	Train     *dataset.Loader
-	Eval      *dataset.Loader            // optional
+	Train     Batches
+	Eval      Batches                    // optional
 	Metric    func() (api.Metric, error) // optional; called once an evaluation
 	Report    *report.Run
 	Save      func(dir string) error // writes the model's part of a checkpoint
@@ -48,6 +47,13 @@ type Trainer struct {
 	counted   int
 	sumLoss   float64 // since the last log
 	sumSteps  int
+}
+
+// Batches gives the micro-batches of an optimizer step by its place in an epoch.
+// The same place always gives the same batches.
+type Batches interface {
+	StepsPerEpoch() int
+	Step(epoch, index int) ([]*api.Batch, error)
 }
 
 // Callback is an api.Callback and the name it was chosen by.
@@ -122,8 +128,10 @@ func (t *Trainer) Run(ctx context.Context) error {
 			if err := t.call("OnEpochEnd", func(c Callback) hook { return c.OnEpochEnd }); err != nil {
 				return err
 			}
-			if err := t.afterStep(false, s.Step < t.Steps && s.Stop == ""); err != nil {
-				return err
+			if s.Step < t.Steps && s.Stop == "" { // the last step has seen to itself
+				if err := t.afterStep(false, true); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -184,7 +192,7 @@ func (t *Trainer) step(epoch, index int) error {
 	}
 	s.GradNorm = t.clip()
 	if bad := math.IsNaN(s.Loss) || math.IsInf(s.Loss, 0) || math.IsNaN(s.GradNorm) || math.IsInf(s.GradNorm, 0); bad {
-		return fmt.Errorf("step %d: the loss is %g and the gradient norm %g; the parameters are as before the step; lower --learning_rate, or look at the rows %s", s.Step+1, s.Loss, s.GradNorm, sources(batches))
+		return fmt.Errorf("step %d: the loss is %g and the gradient norm %g; the parameters are as before the step; lower --learning_rate, or look at its rows%s", s.Step+1, s.Loss, s.GradNorm, sources(batches))
 	}
 	if err := t.call("OnPreOptimizerStep", func(c Callback) hook { return c.OnPreOptimizerStep }); err != nil {
 		return err
@@ -270,6 +278,19 @@ func (t *Trainer) clip() float64 {
 		}
 	}
 	return norm
+}
+
+// sources lists where the rows of a step come from, as far as they say so.
+func sources(batches []*api.Batch) string {
+	list := ""
+	for _, b := range batches {
+		for _, row := range b.Rows {
+			if at, ok := row["source"].(string); ok {
+				list += " " + at
+			}
+		}
+	}
+	return list
 }
 
 // counted returns the number of tokens of b that count in the loss.

@@ -1,0 +1,286 @@
+package trainer_test
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gorgonia.org/tensor"
+
+	"swiftgo/api"
+	"swiftgo/core/autograd"
+	"swiftgo/core/builtin"
+	"swiftgo/core/checkpoint"
+	"swiftgo/core/model"
+	"swiftgo/core/report"
+	"swiftgo/core/trainer"
+)
+
+// models are those of core/model/testdata, where README.md says what the
+// numbers of reference.json are.
+const models = "../model/testdata"
+
+var families = []string{"llama", "llama31", "qwen2", "qwen3"}
+
+type reference struct {
+	InputIDs [][]int32 `json:"input_ids"`
+	Labels   [][]int32 `json:"labels"`
+	Full     curve     `json:"full_adamw"`
+	LoRA     curve     `json:"lora_adamw"`
+	IA3      curve     `json:"ia3_adamw"`
+}
+
+type curve struct {
+	Points [][2]float64 `json:"loss_gradnorm"`
+}
+
+// batches are the reference's sequences, the same at every step, in as many
+// micro-batches as accumulate says.
+type batches struct {
+	ref        *reference
+	accumulate int
+}
+
+func (b batches) StepsPerEpoch() int { return 1 }
+
+func (b batches) Step(_, _ int) ([]*api.Batch, error) {
+	all := make([]*api.Batch, b.accumulate)
+	for i, ids := range b.ref.InputIDs {
+		k := i % b.accumulate
+		if all[k] == nil {
+			all[k] = &api.Batch{}
+		}
+		all[k].Starts = append(all[k].Starts, int32(len(all[k].IDs)))
+		all[k].IDs = append(all[k].IDs, ids...)
+		all[k].Labels = append(append(all[k].Labels, b.ref.Labels[i][1:]...), api.Ignore)
+	}
+	return all, nil
+}
+
+func load(t *testing.T, family string) (*model.Model, *reference) {
+	t.Helper()
+	e, err := autograd.NewEngine(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := model.Load(filepath.Join(models, family), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ref reference
+	text, err := os.ReadFile(filepath.Join(models, family, "reference.json"))
+	if err == nil {
+		err = json.Unmarshal(text, &ref)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, &ref
+}
+
+// newTrainer returns a trainer with the AdamW of the reference.
+func newTrainer(t *testing.T, m *model.Model, data trainer.Batches, steps int, decay float64) *trainer.Trainer {
+	t.Helper()
+	args := &api.Args{Name: "adamw", WeightDecay: decay, Own: map[string]any{"decay_all": true}}
+	o, _, err := builtin.Exports().Optimizers["adamw"](args, m.Model, steps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loss, err := builtin.Exports().Losses["cross_entropy"](&api.Args{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	r, err := report.Open(dir, report.Options{MaxSteps: steps})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &trainer.Trainer{
+		Model: m, Loss: loss, Optimizer: o, Schedule: api.Constant(1e-2, 0), Train: data, Report: r,
+		Save:    func(string) error { return nil },
+		Options: trainer.Options{Seed: 42, Steps: steps, MaxGradNorm: 1, OutputDir: dir, BestMetric: "loss"},
+	}
+}
+
+// compare trains and compares each step's loss and gradient norm.
+func compare(t *testing.T, m *model.Model, ref *reference, decay float64, want curve) {
+	t.Helper()
+	const steps = 12
+	tr := newTrainer(t, m, batches{ref, 1}, steps, decay)
+	tr.Callbacks = []trainer.Callback{{Name: "watch", Callback: &api.Callback{OnStepEnd: func(s *api.State) error {
+		p := want.Points[s.Step-1]
+		if math.Abs(s.Loss-p[0]) > 1e-3 || math.Abs(s.GradNorm/p[1]-1) > 5e-3 {
+			t.Errorf("step %d: loss %.6f and gradient norm %.6f, want %.6f and %.6f", s.Step, s.Loss, s.GradNorm, p[0], p[1])
+		}
+		return nil
+	}}}}
+	if err := tr.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if tr.State().Step != steps || len(want.Points) != steps {
+		t.Errorf("%d steps of %d, want %d", tr.State().Step, len(want.Points), steps)
+	}
+}
+
+func TestFullCurve(t *testing.T) {
+	for _, family := range families {
+		t.Run(family, func(t *testing.T) {
+			m, ref := load(t, family)
+			compare(t, m, ref, 0.1, ref.Full)
+		})
+	}
+}
+
+func TestLoRACurve(t *testing.T) {
+	for _, family := range families {
+		t.Run(family, func(t *testing.T) {
+			m, ref := load(t, family)
+			dir := filepath.Join(models, family, "lora_adapter")
+			a := &api.Adapter{Tensors: map[string]*tensor.Dense{}}
+			if err := checkpoint.ReadJSON(filepath.Join(dir, "adapter_config.json"), &a.Config); err != nil {
+				t.Fatal(err)
+			}
+			w, err := checkpoint.OpenFile(filepath.Join(dir, "adapter_model.safetensors"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer w.Close()
+			for _, name := range w.Names() {
+				data, shape, err := w.Read(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				a.Tensors[name] = tensor.New(tensor.WithShape(shape...), tensor.WithBacking(data))
+			}
+			lora, err := builtin.Exports().Tuners["lora"](&api.Args{Name: "lora"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := lora.(api.Saver).Load(m.Model, a); err != nil {
+				t.Fatal(err)
+			}
+			compare(t, m, ref, 0, ref.LoRA)
+		})
+	}
+}
+
+// TestIA3Curve wraps the linears as the reference does: a vector of ones on the
+// input of down_proj and on the output of the others.
+func TestIA3Curve(t *testing.T) {
+	for _, family := range families {
+		t.Run(family, func(t *testing.T) {
+			m, ref := load(t, family)
+			m.Freeze()
+			for _, l := range m.Linears {
+				switch l.Part {
+				case api.LMHead:
+				case api.MLPDown:
+					v := m.AddParam(l.Name+".ia3", 1, l.In)
+					l.Wrap(func(x *api.Var, next api.Forward) *api.Var { return next(x.Mul(v.Var)) })
+				default:
+					v := m.AddParam(l.Name+".ia3", 1, l.Out)
+					l.Wrap(func(x *api.Var, next api.Forward) *api.Var { return next(x).Mul(v.Var) })
+				}
+			}
+			compare(t, m, ref, 0, ref.IA3)
+		})
+	}
+}
+
+// TestAccumulation sees that a step is the same however it is divided.
+func TestAccumulation(t *testing.T) {
+	var first []float64
+	for _, accumulate := range []int{1, 2, 3} {
+		m, ref := load(t, "qwen2")
+		tr := newTrainer(t, m, batches{ref, accumulate}, 3, 0)
+		var losses []float64
+		tr.Callbacks = []trainer.Callback{{Name: "watch", Callback: &api.Callback{OnStepEnd: func(s *api.State) error {
+			losses = append(losses, s.Loss, s.GradNorm)
+			return nil
+		}}}}
+		if err := tr.Run(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if first == nil {
+			first = losses
+		}
+		for i := range losses {
+			if math.Abs(losses[i]/first[i]-1) > 1e-4 {
+				t.Errorf("%d micro-batches: %v, want %v", accumulate, losses, first)
+				break
+			}
+		}
+	}
+}
+
+// TestHooks sees the hooks called in the order of the transformers Trainer.
+func TestHooks(t *testing.T) {
+	m, ref := load(t, "qwen2")
+	tr := newTrainer(t, m, batches{ref, 2}, 2, 0)
+	tr.Eval, tr.EvalEvery, tr.SaveEvery, tr.LogFirst = batches{ref, 1}, trainer.Every{Steps: 2}, trainer.Every{Steps: 2}, true
+	var got []string
+	hook := func(name string) func(*api.State) error {
+		return func(*api.State) error { got = append(got, name); return nil }
+	}
+	tr.Callbacks = []trainer.Callback{{Name: "watch", Callback: &api.Callback{
+		OnInitEnd: hook("init"), OnTrainBegin: hook("train"), OnEpochBegin: hook("epoch"), OnStepBegin: hook("step"), OnSubstepEnd: hook("substep"),
+		OnPreOptimizerStep: hook("pre"), OnOptimizerStep: hook("optimizer"), OnStepEnd: hook("stepend"), OnLog: hook("log"),
+		OnPredictionStep: hook("prediction"), OnEvaluate: hook("evaluate"), OnSave: hook("save"), OnEpochEnd: hook("epochend"), OnTrainEnd: hook("trainend"),
+	}}}
+	if err := tr.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	want := "init train epoch step substep pre optimizer stepend log epochend epoch step substep pre optimizer stepend prediction log evaluate save epochend trainend"
+	if strings.Join(got, " ") != want {
+		t.Errorf("hooks\n%s, want\n%s", strings.Join(got, " "), want)
+	}
+}
+
+func TestNaNEndsTheRun(t *testing.T) {
+	m, ref := load(t, "qwen2")
+	before := append([]float32(nil), m.Params[0].Data()...)
+	tr := newTrainer(t, m, batches{ref, 1}, 2, 0)
+	tr.Loss = api.LossFunc(func(out *api.Output, b *api.Batch) (*api.Var, error) {
+		return out.CrossEntropy(b.Labels).Scale(math.NaN()), nil
+	})
+	err := tr.Run(context.Background())
+	if err == nil || !strings.Contains(err.Error(), "step 1: the loss is NaN") {
+		t.Errorf("a loss of NaN: %v", err)
+	}
+	for i, x := range m.Params[0].Data() {
+		if x != before[i] {
+			t.Fatal("the parameters have changed")
+		}
+	}
+}
+
+func TestInterrupt(t *testing.T) {
+	m, ref := load(t, "qwen2")
+	tr := newTrainer(t, m, batches{ref, 1}, 50, 0)
+	ctx, cancel := context.WithCancel(context.Background())
+	saved := 0
+	tr.Save = func(string) error { saved++; return nil }
+	tr.Callbacks = []trainer.Callback{{Name: "watch", Callback: &api.Callback{OnStepEnd: func(s *api.State) error {
+		if s.Step == 3 {
+			cancel()
+		}
+		return nil
+	}}}}
+	if err := tr.Run(ctx); err != trainer.ErrInterrupted || saved != 1 || tr.State().Step != 3 {
+		t.Errorf("interrupted at step 3: %v after step %d with %d checkpoints", err, tr.State().Step, saved)
+	}
+}
+
+func TestWrongShape(t *testing.T) {
+	m, ref := load(t, "qwen2")
+	tr := newTrainer(t, m, batches{ref, 1}, 2, 0)
+	tr.LossName = "odd"
+	tr.Loss = api.LossFunc(func(out *api.Output, b *api.Batch) (*api.Var, error) { return out.Hidden(), nil })
+	if err := tr.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "odd: the loss has shape (87, 56), want [87]") {
+		t.Errorf("a loss of the wrong shape: %v", err)
+	}
+}
