@@ -129,7 +129,7 @@ func (m *addedMatcher) cut(text string, each func(part string, id int32)) {
 			continue
 		}
 		if found.token.Lstrip {
-			start = max(done, len(strings.TrimRightFunc(text[:start], unicode.IsSpace)))
+			start = len(strings.TrimRightFunc(text[:start], unicode.IsSpace))
 		}
 		if found.token.Rstrip {
 			end = len(text) - len(strings.TrimLeftFunc(text[end:], unicode.IsSpace))

@@ -112,7 +112,7 @@ func lowercase(s string) string {
 // class pass through and, as they combine with nothing there, part the text.
 func unicodeForm(form norm.Form) normalizer {
 	return func(s string) string {
-		if form.IsNormalString(s) && strings.IndexFunc(s, isInert) < 0 {
+		if form.IsNormalString(s) { // then so are all parts of it
 			return s
 		}
 		var out strings.Builder

@@ -293,6 +293,7 @@ func illFormed(b []byte) int {
 	n := 1
 	for n <= need && n < len(b) && b[n] >= low && b[n] <= high {
 		n++
-		}
+		low, high = 0x80, 0xBF
+	}
 	return n
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -45,7 +46,7 @@ func TestSmall(t *testing.T) {
 	if _, ok := tk.ID("no such token"); ok || tk.Token(-1) != "" || tk.Size() != 272 {
 		t.Errorf("Size %d, want 272", tk.Size())
 	}
-	if tk.BOS != 256 || tk.EOS != 257 || tk.PAD != 257 || tk.UNK != -1 || tk.AddBOS || tk.MaxLength != 256 {
+	if tk.BOS != 256 || tk.EOS != 259 || tk.PAD != 257 || tk.UNK != -1 || tk.AddBOS || tk.MaxLength != 256 {
 		t.Errorf("configuration: got BOS %d EOS %d PAD %d UNK %d AddBOS %v MaxLength %d", tk.BOS, tk.EOS, tk.PAD, tk.UNK, tk.AddBOS, tk.MaxLength)
 	}
 }
@@ -179,6 +180,34 @@ func TestRegexErrors(t *testing.T) {
 	} {
 		if _, err := newRegex(expression); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.20q: got %v, want %s", expression, err, want)
+		}
+	}
+}
+
+func TestLossy(t *testing.T) {
+	for in, want := range map[string]string{
+		"a\xF1\x80\x80\xE1\x80\xC2b\x80c\x80\xBFd": "a\uFFFD\uFFFD\uFFFDb\uFFFDc\uFFFD\uFFFDd", // of the Unicode standard, 3.9
+		"\xF0\x90\x80":                 "\uFFFD",
+		"\xF0\x80\x80":                 "\uFFFD\uFFFD\uFFFD",
+		"\xE0\xA0\xE0\x80":             "\uFFFD\uFFFD\uFFFD",
+		"\xED\xA0\x80":                 "\uFFFD\uFFFD\uFFFD",
+		"\xF4\x8F\xBF\xF4\x90\xF5\xC0": "\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD",
+		"\uFFFDé":                      "\uFFFDé",
+	} {
+		if got := lossy([]byte(in)); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestCacheIsBounded(t *testing.T) {
+	tk := loadSmall(t)
+	for i := range 3 * cacheShards * shardWords {
+		tk.Encode(strconv.Itoa(i), false)
+	}
+	for i := range tk.model.cache.shards {
+		if n := len(tk.model.cache.shards[i].words); n == 0 || n > shardWords {
+			t.Errorf("shard %d holds %d words, want 1 to %d", i, n, shardWords)
 		}
 	}
 }
