@@ -50,13 +50,13 @@ func wantsError(t testing.TB, err error) {
 
 // construct returns a new extension, and checks that it is made anew and
 // refuses a setting that it does not have.
-func construct[T any](t testing.TB, make func(*api.Args) (T, error), options []Option) func() T {
+func construct[T any](t testing.TB, new func(*api.Args) (T, error), options []Option) func() T {
 	t.Helper()
-	_, err := make(misspelt())
+	_, err := new(misspelt())
 	wantsError(t, err)
 	return func() T {
 		t.Helper()
-		x, err := make(arguments(options))
+		x, err := new(arguments(options))
 		if err != nil {
 			t.Fatalf("construct: %v", err)
 		}

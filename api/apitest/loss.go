@@ -14,8 +14,8 @@ import (
 // with a micro-batch in which no token counts.
 func Loss(t testing.TB, new func(*api.Args) (api.Loss, error), options ...Option) {
 	t.Helper()
-	make := construct(t, new, options)
-	l := &lossCheck{TB: t, loss: make()}
+	fresh := construct(t, new, options)
+	l := &lossCheck{TB: t, loss: fresh()}
 	for seed := range uint64(3) {
 		b, logits := batch(seed)
 		l.gradient(b, logits)

@@ -15,8 +15,8 @@ import (
 // evaluation does not show in the next.
 func Metric(t testing.TB, new func(*api.Args) (api.Metric, error), options ...Option) {
 	t.Helper()
-	make := construct(t, new, options)
-	first := measure(t, make(), false)
+	fresh := construct(t, new, options)
+	first := measure(t, fresh(), false)
 	if len(first) == 0 {
 		t.Errorf("no measurement after two batches")
 	}
@@ -28,13 +28,13 @@ func Metric(t testing.TB, new func(*api.Args) (api.Metric, error), options ...Op
 			t.Errorf("%s is %g, want a finite number", name, x)
 		}
 	}
-	if again := measure(t, make(), false); !maps.Equal(first, again) {
+	if again := measure(t, fresh(), false); !maps.Equal(first, again) {
 		t.Errorf("the same evaluation gives %v and then, by a metric made anew, %v", first, again)
 	}
-	if kept := measure(t, make(), true); !maps.Equal(first, kept) {
+	if kept := measure(t, fresh(), true); !maps.Equal(first, kept) {
 		t.Errorf("the result changes from %v to %v when the memory of a batch is used again after Add", first, kept)
 	}
-	empty, err := make().Result()
+	empty, err := fresh().Result()
 	if err != nil {
 		t.Errorf("result of an evaluation without batches: %v", err)
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"swiftgo/core/recipe"
+	"swiftgo/core/registry"
 )
 
 // settings is what the command line says of extensions: --NAME.key value.
@@ -243,36 +244,10 @@ func fieldKind(name string) reflect.Kind {
 
 // didYouMean returns "; did you mean X?" for the nearest name there is.
 func didYouMean(name string) string {
-	best, least := "", len(name)/2+1
-	for _, n := range names {
-		if d := distance(name, n); d < least {
-			best, least = n, d
-		}
+	if near := registry.Nearest(name, names); near != "" {
+		return "; did you mean " + near + "?"
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %s?", best)
-}
-
-// distance is the number of letters to insert, delete or replace.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			diagonal, row[j] = row[j], min(row[j]+1, row[j-1]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
+	return ""
 }
 
 // pluginsDir returns --plugins_dir, or the folder plugins beside the binary. A

@@ -14,6 +14,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"swiftgo/api"
+	"swiftgo/core/dataset"
 	"swiftgo/core/registry"
 	"swiftgo/core/template"
 	"swiftgo/core/trainer"
@@ -321,7 +322,7 @@ func tryAgentTemplate(_ context.Context, reg *registry.Registry, name string, li
 	case "format_tools":
 		p := &api.ToolPrompt{System: l.System, User: l.User.Content}
 		for i, text := range l.Tools {
-			t, err := template.ParseTool(text)
+			t, err := dataset.ParseTool(text)
 			if err != nil {
 				return nil, fmt.Errorf("tool %d: %w", i, err)
 			}

@@ -164,6 +164,9 @@ func newAttentionShape(f string, starts []int32, heads, kvHeads, headDim int, q,
 		if n < 0 || end > s.n || i == 0 && start != 0 {
 			panic(fmt.Sprintf("kernel: %s: sequences start at %v, want 0 and then no less than the one before, up to %d", f, starts, s.n))
 		}
+		if n == 0 {
+			continue
+		}
 		s.seqs = append(s.seqs, sequence{start: int(start), n: n, padded: s.padded})
 		s.padded += roundUp(n, attentionPad)
 		s.longest = max(s.longest, n)
@@ -184,15 +187,11 @@ func (s *attentionShape) eachKVHead(p *Pool, f func(seq sequence, g int)) {
 
 // packColumns packs one sequence of one key-value head of x transposed, packRows as it is.
 func (s *attentionShape) packColumns(seq sequence, g int, x, packed []float32) {
-	if seq.n > 0 {
-		C.k_pack_columns(C.long(seq.n), C.long(s.hd), cfloat(x[seq.start*s.ldk+g*s.hd:]), C.long(s.ldk), cfloat(packed[(g*s.padded+seq.padded)*s.hd:]))
-	}
+	C.k_pack_columns(C.long(seq.n), C.long(s.hd), cfloat(x[seq.start*s.ldk+g*s.hd:]), C.long(s.ldk), cfloat(packed[(g*s.padded+seq.padded)*s.hd:]))
 }
 
 func (s *attentionShape) packRows(seq sequence, g int, x, packed []float32) {
-	if seq.n > 0 {
-		C.k_pack_rows(C.long(seq.n), C.long(s.hd), C.long(s.hp), 1, cfloat(x[seq.start*s.ldk+g*s.hd:]), C.long(s.ldk), cfloat(packed[(g*s.padded+seq.padded)*s.hp:]))
-	}
+	C.k_pack_rows(C.long(seq.n), C.long(s.hd), C.long(s.hp), 1, cfloat(x[seq.start*s.ldk+g*s.hd:]), C.long(s.ldk), cfloat(packed[(g*s.padded+seq.padded)*s.hp:]))
 }
 
 func checkHeads(f string, heads, kvHeads, headDim int) {

@@ -110,7 +110,7 @@ func openLibrary(name string, threads int) (*library, error) {
 	case "openblas":
 		return openOpenBLAS(threads)
 	case "gonum":
-		return pureGo(threads), nil
+		return pureGo(), nil
 	case "":
 		lib, err := openOneDNN(threads)
 		if err == nil {
@@ -120,7 +120,7 @@ func openLibrary(name string, threads int) (*library, error) {
 		if err2 == nil {
 			return lib, nil
 		}
-		lib = pureGo(threads)
+		lib = pureGo()
 		lib.Note = fmt.Sprintf("matrix products run in pure Go, some 30 times slower than in a library: %v; %v", err, err2)
 		return lib, nil
 	}
@@ -163,6 +163,10 @@ func openOneDNN(threads int) (*library, error) {
 	var mu sync.Mutex
 	products := map[productKey]*C.product{}
 	lib.matMul = func(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, acc bool, c []float32, ldc int) {
+		if n == 1 && ldc > 1 || m == 1 && transA && lda > 1 { // oneDNN 3.7 overlooks the stride of these vectors
+			goMatMul(transA, transB, m, n, k, a, lda, b, ldb, acc, c, ldc)
+			return
+		}
 		mu.Lock()
 		defer mu.Unlock()
 		key := productKey{transA, transB, acc, m, n, k, lda, ldb, ldc}
@@ -241,19 +245,18 @@ func belowCPU(core string) bool {
 	return false
 }
 
-// pureGo is gonum's implementation, which divides large products among GOMAXPROCS goroutines by itself.
-func pureGo(threads int) *library {
-	return &library{
-		Info: Info{Name: "gonum", Threads: threads},
-		matMul: func(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, acc bool, c []float32, ldc int) {
-			op := map[bool]blas.Transpose{false: blas.NoTrans, true: blas.Trans}
-			var beta float32
-			if acc {
-				beta = 1
-			}
-			gonum.Implementation{}.Sgemm(op[transA], op[transB], m, n, k, 1, a, lda, b, ldb, beta, c, ldc)
-		},
+func pureGo() *library {
+	return &library{Info: Info{Name: "gonum", Threads: runtime.GOMAXPROCS(0)}, matMul: goMatMul}
+}
+
+// goMatMul is gonum's product, which divides large ones among GOMAXPROCS goroutines by itself.
+func goMatMul(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, acc bool, c []float32, ldc int) {
+	op := map[bool]blas.Transpose{false: blas.NoTrans, true: blas.Trans}
+	var beta float32
+	if acc {
+		beta = 1
 	}
+	gonum.Implementation{}.Sgemm(op[transA], op[transB], m, n, k, 1, a, lda, b, ldb, beta, c, ldc)
 }
 
 func cbool(b bool) C.int {

@@ -252,6 +252,12 @@ func wide(x []float32) (y []float64) {
 // near fails if got is further from want than tol, relative to the element and to the size of them all.
 func near(t *testing.T, name string, got []float32, want []float64, tol float64) {
 	t.Helper()
+	nearBeside(t, name, got, want, tol, 0)
+}
+
+// nearBeside is near for differences of numbers of the given size, which may be all that rounding leaves.
+func nearBeside(t *testing.T, name string, got []float32, want []float64, tol, size float64) {
+	t.Helper()
 	if len(got) != len(want) {
 		t.Fatalf("%s has %d elements, want %d", name, len(got), len(want))
 	}
@@ -259,7 +265,7 @@ func near(t *testing.T, name string, got []float32, want []float64, tol float64)
 	for _, w := range want {
 		sum += w * w
 	}
-	size := math.Sqrt(sum / float64(max(1, len(want))))
+	size = max(size, math.Sqrt(sum/float64(max(1, len(want)))))
 	for i, w := range want {
 		if d := math.Abs(float64(got[i]) - w); !(d <= tol*(math.Abs(w)+size)) {
 			t.Fatalf("%s[%d] of %d is %g, want %g: off by %.1e", name, i, len(want), got[i], w, d/(math.Abs(w)+size))

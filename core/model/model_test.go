@@ -155,3 +155,33 @@ func TestGreedy(t *testing.T) {
 		}
 	}
 }
+
+// TestStories continues the beginning of a text as llama2.c does, whose author
+// published this greedy continuation of the pretrained model stories260K.
+func TestStories(t *testing.T) {
+	material := filepath.Join("..", "..", "..", "shared", "material", "models", "stories260K")
+	text, err := os.ReadFile(filepath.Join(material, "golden_greedy.json"))
+	if err != nil {
+		t.Skip("the pretrained model is not beside the repository: ", err)
+	}
+	var golden struct {
+		Prompt []int32 `json:"prompt_ids"`
+		IDs    []int32 `json:"ids"`
+		Text   string  `json:"text"`
+	}
+	if err := json.Unmarshal(text, &golden); err != nil {
+		t.Fatal(err)
+	}
+	e, err := autograd.NewEngine(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := model.Load(filepath.Join(material, "hf"), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := m.Generate([][]int32{golden.Prompt}, len(golden.IDs)-len(golden.Prompt), nil)
+	if !slices.Equal(append(slices.Clone(golden.Prompt), got[0]...), golden.IDs) {
+		t.Errorf("greedy ids\n%v, want\n%v", got[0], golden.IDs)
+	}
+}

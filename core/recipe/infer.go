@@ -98,15 +98,13 @@ func Infer(ctx context.Context, c Config, o InferOptions, reg *registry.Registry
 	return answer(ctx, m, enc, rows, orm, o)
 }
 
-// question splits a conversation into what is asked and the answer it has.
-func question(c *template.Conversation) (asked []api.Message, truth string) {
+// messages returns a conversation as reward models see it.
+func messages(c *template.Conversation) []api.Message {
+	var all []api.Message
 	for _, m := range c.Messages {
-		asked = append(asked, api.Message{Role: m.Role, Content: m.Content})
+		all = append(all, api.Message{Role: m.Role, Content: m.Content})
 	}
-	if n := len(asked); n > 0 && asked[n-1].Role == "assistant" {
-		return asked[:n-1], asked[n-1].Content
-	}
-	return asked, ""
+	return all
 }
 
 func answer(ctx context.Context, m *model.Model, enc *template.Encoder, rows *dataset.Dataset, orm api.ORM, o InferOptions) (*Inference, error) {
@@ -129,13 +127,13 @@ func answer(ctx context.Context, m *model.Model, enc *template.Encoder, rows *da
 		var cs []api.Completion
 		for i := from; i < min(from+inferBatch, rows.Len()); i++ {
 			row := rows.Row(i)
-			ids, err := enc.Prompt(&row.Conversation)
+			asked, truth := row.Cut()
+			ids, err := enc.Prompt(asked)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", row.Source, err)
 			}
 			prompts = append(prompts, ids)
-			asked, truth := question(&row.Conversation)
-			cs = append(cs, api.Completion{Messages: asked, Truth: truth, Row: row.Columns})
+			cs = append(cs, api.Completion{Messages: messages(asked), Truth: truth, Row: row.Columns})
 		}
 		for i, ids := range m.Generate(prompts, o.MaxNewTokens, enc.Stop()) {
 			cs[i].Text, cs[i].Tokens, cs[i].Truncated = enc.Tokenizer.Decode(ids, true), len(ids), len(ids) == o.MaxNewTokens

@@ -111,7 +111,7 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer) (
 	if t.Report, err = report.Open(run.dir, report.Options{MaxSteps: steps, StartStep: t.State().Step, TensorBoard: slices.Contains(c.ReportTo, "tensorboard"), Out: out}); err != nil {
 		return nil, err
 	}
-	return run.end(out, t, t.Run(ctx))
+	return run.end(out, t, reg.Guard(func() error { return t.Run(ctx) }))
 }
 
 // extensions are the chosen ones that need no model.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -74,7 +75,7 @@ func curve(name string, points plotter.XYs) ([]byte, error) {
 	p.Title.Text = name
 	p.X.Label.Text = "step"
 	_, p.Y.Label.Text, _ = strings.Cut(name, "/")
-	p.X.Tick.Marker = plot.TickerFunc(wholeTicks)
+	p.X.Tick.Marker, p.Y.Tick.Marker = ticks(1), ticks(0)
 	style(p)
 	grid := plotter.NewGrid()
 	grid.Horizontal.Color, grid.Vertical.Color = faint, faint
@@ -164,8 +165,34 @@ func widen(axis *plot.Axis, size float64) {
 	axis.Min, axis.Max = axis.Min-size/2, axis.Max+size/2
 }
 
-// wholeTicks is for an axis of steps: it labels whole numbers only.
-func wholeTicks(low, high float64) []plot.Tick {
-	ticks := plot.DefaultTicks{}.Ticks(low, high)
-	return slices.DeleteFunc(ticks, func(t plot.Tick) bool { return t.Value != math.Trunc(t.Value) })
+// ticks returns the marks of an axis: round numbers at least least apart, all
+// with as many decimals as tell them apart.
+func ticks(least float64) plot.TickerFunc {
+	return func(low, high float64) []plot.Tick {
+		const most = 8
+		step := max((high-low)/most, least)
+		exponent := math.Floor(math.Log10(step))
+		unit := math.Pow(10, exponent)
+		for _, times := range []float64{1, 2, 5, 10} {
+			if times*unit >= step {
+				step = times * unit
+				break
+			}
+		}
+		decimals := int(max(0, -math.Floor(math.Log10(step))))
+		var all []plot.Tick
+		for first, i := math.Ceil(low/step), 0; i <= most+1; i++ {
+			v := (first + float64(i)) * step
+			if !(v <= high) {
+				break
+			}
+			label := strconv.FormatFloat(v, 'f', decimals, 64)
+			if decimals > 4 || math.Abs(v) >= 1e7 {
+				v, _ := strconv.ParseFloat(label, 64)
+				label = strconv.FormatFloat(v, 'g', -1, 64)
+			}
+			all = append(all, plot.Tick{Value: v, Label: label})
+		}
+		return all
+	}
 }

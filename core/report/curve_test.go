@@ -8,6 +8,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"gonum.org/v1/plot/plotter"
@@ -90,6 +92,47 @@ func TestImages(t *testing.T) {
 	for i := range want {
 		if names[i] != want[i] {
 			t.Errorf("image %q, want %q", names[i], want[i])
+		}
+	}
+}
+
+func TestTicks(t *testing.T) {
+	for _, c := range []struct {
+		least, low, high float64
+		want             string
+	}{
+		{1, 5, 400, "50 100 150 200 250 300 350 400"},
+		{1, 1, 3, "1 2 3"},
+		{0, 0.9, 1.24, "0.90 0.95 1.00 1.05 1.10 1.15 1.20"},
+		{0, 0, 1e-4, "0 2e-05 4e-05 6e-05 8e-05 0.0001"},
+		{0, -3e7, 2e7, "-3e+07 -2e+07 -1e+07 0 1e+07 2e+07"},
+	} {
+		var got []string
+		for _, tick := range ticks(c.least).Ticks(c.low, c.high) {
+			got = append(got, tick.Label)
+			if v, err := strconv.ParseFloat(tick.Label, 64); err != nil || math.Abs(v-tick.Value) > (c.high-c.low)*1e-9 {
+				t.Errorf("the tick at %v is labelled %s", tick.Value, tick.Label)
+			}
+		}
+		if got := strings.Join(got, " "); got != c.want {
+			t.Errorf("from %v to %v: %s, want %s", c.low, c.high, got, c.want)
+		}
+	}
+}
+
+// A run that went wrong still has its pictures.
+func TestCurveExtremes(t *testing.T) {
+	for _, y := range [][]float64{{0}, {0, 0}, {-5}, {math.MaxFloat64, -math.MaxFloat64}, {1e300, math.Nextafter(1e300, 0)}, {5e-324, 0}, {1, math.Nextafter(1, 2)}, {math.MaxFloat64}} {
+		var points plotter.XYs
+		for i, v := range y {
+			points = append(points, plotter.XY{X: float64(i), Y: v})
+		}
+		text, err := curve(tag("loss"), points)
+		if err != nil {
+			t.Errorf("%v: %v", y, err)
+		}
+		if _, err := png.Decode(bytes.NewReader(text)); err != nil {
+			t.Errorf("%v: %v", y, err)
 		}
 	}
 }

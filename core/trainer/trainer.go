@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"swiftgo/api"
@@ -54,6 +55,7 @@ type Trainer struct {
 type Batches interface {
 	StepsPerEpoch() int
 	Step(epoch, index int) ([]*api.Batch, error)
+	Sources(epoch, index int) ([]string, error) // where the rows of the step stand, for messages
 }
 
 // Callback is an api.Callback and the name it was chosen by.
@@ -192,7 +194,11 @@ func (t *Trainer) step(epoch, index int) error {
 	}
 	s.GradNorm = t.clip()
 	if bad := math.IsNaN(s.Loss) || math.IsInf(s.Loss, 0) || math.IsNaN(s.GradNorm) || math.IsInf(s.GradNorm, 0); bad {
-		return fmt.Errorf("step %d: the loss is %g and the gradient norm %g; the parameters are as before the step; lower --learning_rate, or look at its rows%s", s.Step+1, s.Loss, s.GradNorm, sources(batches))
+		sources, err := t.Train.Sources(epoch, index)
+		if err != nil {
+			return err
+		}
+		return fmt.Errorf("step %d: the loss is %g and the gradient norm %g; the parameters are as before the step; lower --learning_rate, or look at its rows: %s", s.Step+1, s.Loss, s.GradNorm, strings.Join(sources, ", "))
 	}
 	if err := t.call("OnPreOptimizerStep", func(c Callback) hook { return c.OnPreOptimizerStep }); err != nil {
 		return err
@@ -278,19 +284,6 @@ func (t *Trainer) clip() float64 {
 		}
 	}
 	return norm
-}
-
-// sources lists where the rows of a step come from, as far as they say so.
-func sources(batches []*api.Batch) string {
-	list := ""
-	for _, b := range batches {
-		for _, row := range b.Rows {
-			if at, ok := row["source"].(string); ok {
-				list += " " + at
-			}
-		}
-	}
-	return list
 }
 
 // counted returns the number of tokens of b that count in the loss.

@@ -47,6 +47,8 @@ type batches struct {
 
 func (b batches) StepsPerEpoch() int { return 1 }
 
+func (b batches) Sources(_, _ int) ([]string, error) { return []string{"reference.json"}, nil }
+
 func (b batches) Step(_, _ int) ([]*api.Batch, error) {
 	all := make([]*api.Batch, b.accumulate)
 	for i, ids := range b.ref.InputIDs {
@@ -135,35 +137,70 @@ func TestFullCurve(t *testing.T) {
 	}
 }
 
+// adapted loads the reference's LoRA adapter onto m and returns its directory.
+func adapted(t *testing.T, m *model.Model, family string) string {
+	t.Helper()
+	dir := filepath.Join(models, family, "lora_adapter")
+	a := &api.Adapter{Tensors: map[string]*tensor.Dense{}}
+	if err := checkpoint.ReadJSON(filepath.Join(dir, "adapter_config.json"), &a.Config); err != nil {
+		t.Fatal(err)
+	}
+	w, err := checkpoint.OpenFile(filepath.Join(dir, "adapter_model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	for _, name := range w.Names() {
+		data, shape, err := w.Read(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Tensors[name] = tensor.New(tensor.WithShape(shape...), tensor.WithBacking(data))
+	}
+	lora, err := builtin.Exports().Tuners["lora"](&api.Args{Name: "lora"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lora.(api.Saver).Load(m.Model, a); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 func TestLoRACurve(t *testing.T) {
 	for _, family := range families {
 		t.Run(family, func(t *testing.T) {
 			m, ref := load(t, family)
-			dir := filepath.Join(models, family, "lora_adapter")
-			a := &api.Adapter{Tensors: map[string]*tensor.Dense{}}
-			if err := checkpoint.ReadJSON(filepath.Join(dir, "adapter_config.json"), &a.Config); err != nil {
-				t.Fatal(err)
-			}
-			w, err := checkpoint.OpenFile(filepath.Join(dir, "adapter_model.safetensors"))
+			adapted(t, m, family)
+			compare(t, m, ref, 0, ref.LoRA)
+		})
+	}
+}
+
+func TestLoRALogits(t *testing.T) {
+	for _, family := range families {
+		t.Run(family, func(t *testing.T) {
+			m, ref := load(t, family)
+			dir := adapted(t, m, family)
+			w, err := checkpoint.OpenFile(filepath.Join(filepath.Dir(dir), "logits_lora.safetensors"))
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer w.Close()
-			for _, name := range w.Names() {
-				data, shape, err := w.Read(name)
-				if err != nil {
-					t.Fatal(err)
-				}
-				a.Tensors[name] = tensor.New(tensor.WithShape(shape...), tensor.WithBacking(data))
-			}
-			lora, err := builtin.Exports().Tuners["lora"](&api.Args{Name: "lora"})
+			want, _, err := w.Read(w.Names()[0])
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := lora.(api.Saver).Load(m.Model, a); err != nil {
-				t.Fatal(err)
+			data, _ := batches{ref, 1}.Step(0, 0)
+			got := m.Forward(data[0].IDs, data[0].Starts).Logits().Data()
+			if len(got) != len(want) {
+				t.Fatalf("%d logits, want %d", len(got), len(want))
 			}
-			compare(t, m, ref, 0, ref.LoRA)
+			for i := range got {
+				if math.Abs(float64(got[i]-want[i])) > 1e-4 {
+					t.Fatalf("logit %d is %g, want %g", i, got[i], want[i])
+				}
+			}
 		})
 	}
 }

@@ -1,0 +1,90 @@
+package builtin
+
+import (
+	"encoding/json"
+	"os"
+	"testing"
+
+	"swiftgo/api"
+	"swiftgo/api/apitest"
+)
+
+// TestConformance takes every built-in extension through the kit.
+func TestConformance(t *testing.T) {
+	e := Exports()
+	kind(t, e.Losses, apitest.Loss)
+	kind(t, e.LossScales, apitest.LossScale)
+	kind(t, e.Metrics, apitest.Metric)
+	kind(t, e.Optimizers, apitest.Optimizer)
+	kind(t, e.Callbacks, apitest.Callback)
+	kind(t, e.AgentTemplates, apitest.AgentTemplate)
+	kind(t, e.Tuners, apitest.Tuner)
+	kind(t, e.ORMs, apitest.ORM)
+}
+
+func kind[T any](t *testing.T, exports map[string]T, check func(testing.TB, T, ...apitest.Option)) {
+	t.Helper()
+	if len(exports) == 0 {
+		t.Errorf("no built-in %T", *new(T))
+	}
+	for name, construct := range exports {
+		t.Run(name, func(t *testing.T) { check(t, construct) })
+	}
+}
+
+// vectors reads a file of the folder testdata, which ms-swift's own code made.
+func vectors(t *testing.T, name string, v any) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, v); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+}
+
+func own(name string, settings map[string]any) *api.Args {
+	return &api.Args{Name: name, Own: settings, Seed: 42, LearningRate: 1e-2}
+}
+
+func TestStrategies(t *testing.T) {
+	for name, want := range map[string]func(s api.Segment) bool{
+		"default":    func(s api.Segment) bool { return s.Role == api.Response || s.Role == api.Suffix },
+		"last_round": func(s api.Segment) bool { return (s.Role == api.Response || s.Role == api.Suffix) && s.LastRound },
+		"all":        func(api.Segment) bool { return true },
+	} {
+		scale, err := Exports().LossScales[name](own(name, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := scale.(api.Strategy); !ok {
+			t.Errorf("%s is not a Strategy", name)
+		}
+		for _, role := range []api.Role{api.System, api.User, api.Response, api.Suffix} {
+			for _, last := range []bool{false, true} {
+				s := api.Segment{Text: "text", Role: role, LastRound: last}
+				pieces := scale.Weigh(s)
+				if len(pieces) != 1 || (pieces[0].Weight == 1) != want(s) || pieces[0].Weight != 0 && pieces[0].Weight != 1 {
+					t.Errorf("%s of %+v is %v", name, s, pieces)
+				}
+			}
+		}
+	}
+}
+
+func TestCrossEntropy(t *testing.T) {
+	loss, err := newCrossEntropy(own("cross_entropy", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	logits := api.NewParam("logits", api.Full(0, 2, 4)) // all of four tokens alike
+	v, err := loss.Compute(api.LogitsOutput(logits.Var), &api.Batch{Labels: []int32{1, api.Ignore}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const log4 = 1.3862944
+	if got := v.Data(); got[0] != log4 || got[1] != 0 {
+		t.Errorf("cross entropy of even odds is %v, want %v and 0", got, log4)
+	}
+}

@@ -1,0 +1,291 @@
+package dataset
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"swiftgo/api"
+	"swiftgo/core/template"
+)
+
+// rowError says what is wrong with a row: in a few words that many rows may
+// share, and in full.
+type rowError struct{ reason, text string }
+
+func (e *rowError) Error() string { return e.text }
+
+func bad(reason, format string, args ...any) error {
+	return &rowError{reason, fmt.Sprintf(format, args...)}
+}
+
+// columns are the columns of a row by name.
+type columns map[string]json.RawMessage
+
+// parseRow reads a row of JSON in the layout that its columns show. Its errors
+// are *rowError.
+func parseRow(data []byte) (Row, error) {
+	if !utf8.Valid(data) {
+		return Row{}, bad("not UTF-8", "the row is not UTF-8")
+	}
+	var cols columns
+	if err := json.Unmarshal(data, &cols); err != nil || cols == nil {
+		return Row{}, notObject(data, err)
+	}
+	for name, value := range cols {
+		if string(value) == "null" {
+			delete(cols, name)
+		}
+	}
+	row, err := cols.conversation()
+	if err != nil {
+		return Row{}, err
+	}
+	if row.Tools, err = parseTools(cols["tools"]); err != nil {
+		return Row{}, err
+	}
+	delete(cols, "tools")
+	if len(cols) > 0 {
+		row.Columns = make(map[string]any, len(cols))
+	}
+	for name, raw := range cols {
+		var value any
+		if err := json.Unmarshal(raw, &value); err != nil { // a number beyond float64
+			return Row{}, bad("number too large", "column %s: %v", name, err)
+		}
+		row.Columns[name] = value
+	}
+	return row, nil
+}
+
+func notObject(data []byte, err error) error {
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		return bad("not JSON", "not JSON: %v at byte %d; want one JSON object a line", err, syntax.Offset)
+	}
+	return bad("not a JSON object", "the row is %.40s, want a JSON object", data)
+}
+
+// conversation reads the messages and takes the columns that it read out of
+// cols.
+func (cols columns) conversation() (Row, error) {
+	for _, name := range []string{"messages", "conversations", "conversation"} {
+		if raw, ok := cols[name]; ok {
+			delete(cols, name)
+			return cols.fromMessages(name, raw)
+		}
+	}
+	return cols.fromQuery()
+}
+
+// fromMessages reads a list of messages.
+func (cols columns) fromMessages(name string, raw json.RawMessage) (Row, error) {
+	messages, err := parseMessages(name, raw)
+	if err != nil {
+		return Row{}, err
+	}
+	system, err := cols.take("system", "system", "system_prompt")
+	if err != nil {
+		return Row{}, err
+	}
+	if system != nil && messages[0].Role != template.System {
+		messages = slices.Insert(messages, 0, template.Message{Role: template.System, Content: *system})
+	}
+	return Row{Conversation: template.Conversation{Messages: messages}}, nil
+}
+
+// fromQuery reads a question, its answer and what came before; in the Alpaca
+// layout the question has two columns.
+func (cols columns) fromQuery() (Row, error) {
+	var query, input *string
+	var err error
+	_, hasInstruction := cols["instruction"]
+	_, hasInput := cols["input"]
+	if hasInstruction && hasInput {
+		if query, err = cols.take("instruction", "instruction"); err == nil {
+			input, err = cols.take("input", "input")
+		}
+		if input != nil && *input != "" {
+			joined := *query + "\n" + *input
+			query = &joined
+		}
+	} else {
+		query, err = cols.take("query", "query", "prompt", "input", "instruction", "question", "problem")
+	}
+	if err != nil {
+		return Row{}, err
+	}
+	response, err := cols.take("response", responses...)
+	if err != nil {
+		return Row{}, err
+	}
+	system, err := cols.take("system", "system", "system_prompt")
+	if err != nil {
+		return Row{}, err
+	}
+	messages, err := cols.history()
+	if err != nil {
+		return Row{}, err
+	}
+	if system != nil {
+		messages = slices.Insert(messages, 0, template.Message{Role: template.System, Content: *system})
+	}
+	if query != nil {
+		messages = append(messages, template.Message{Role: template.User, Content: *query})
+	}
+	if response != nil {
+		messages = append(messages, template.Message{Role: template.Assistant, Content: *response})
+	}
+	if len(messages) == 0 {
+		return Row{}, bad("no messages", "there is no column messages, nor query or response; the columns are %s", cols)
+	}
+	return Row{Conversation: template.Conversation{Messages: messages}}, nil
+}
+
+// responses are the names of the column of answers.
+var responses = []string{"response", "answer", "output", "targets", "target", "answer_key", "answers", "solution", "text", "completion", "content"}
+
+// take returns the text of a column that goes by one of several names, nil if
+// there is none, and takes it out. Of several columns none is meant, unless one
+// has the name itself. Rewards want the solution, so it stays.
+func (cols columns) take(name string, aliases ...string) (*string, error) {
+	found := cols.named(aliases...)
+	if slices.Contains(found, name) {
+		found = []string{name}
+	}
+	if len(found) != 1 {
+		return nil, nil
+	}
+	raw := cols[found[0]]
+	if found[0] != "solution" {
+		delete(cols, found[0])
+	}
+	var list []json.RawMessage
+	if json.Unmarshal(raw, &list) == nil && len(list) > 0 {
+		raw = list[0] // of several answers the first is trained on
+	}
+	var text string
+	if err := json.Unmarshal(raw, &text); err != nil {
+		return nil, bad(name+" is not text", "%s is %.40s, want text", found[0], raw)
+	}
+	return &text, nil
+}
+
+// named returns the columns that go by one of the names, in any case, in order.
+func (cols columns) named(names ...string) []string {
+	var found []string
+	for column := range cols {
+		if slices.Contains(names, strings.ToLower(column)) {
+			found = append(found, column)
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// String lists the names of the columns.
+func (cols columns) String() string {
+	if len(cols) == 0 {
+		return "none"
+	}
+	var names []string
+	for name := range cols {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+// history reads the rounds before the question: a list of pairs.
+func (cols columns) history() ([]template.Message, error) {
+	raw, ok := cols["history"]
+	if !ok {
+		return nil, nil
+	}
+	delete(cols, "history")
+	var pairs [][]*string
+	if err := json.Unmarshal(literal(raw), &pairs); err != nil {
+		return nil, bad("history is no list of pairs", "history is %.40s, want a list of [query, response]", raw)
+	}
+	var messages []template.Message
+	for i, pair := range pairs {
+		if len(pair) != 2 || pair[0] == nil || pair[1] == nil {
+			return nil, bad("history is no list of pairs", "history[%d] has %d texts, want [query, response]", i, len(pair))
+		}
+		messages = append(messages, template.Message{Role: template.User, Content: *pair[0]}, template.Message{Role: template.Assistant, Content: *pair[1]})
+	}
+	return messages, nil
+}
+
+// parseTools reads the column of tools: a list of objects or of their text, or
+// the text of such a list.
+func parseTools(raw json.RawMessage) ([]api.Tool, error) {
+	if raw == nil {
+		return nil, nil
+	}
+	raw = literal(raw)
+	if len(raw) == 0 {
+		return nil, nil
+	}
+	var list []json.RawMessage
+	if err := json.Unmarshal(raw, &list); err != nil {
+		return nil, bad("tools is no list", "tools is %.40s, want a list of objects", raw)
+	}
+	var tools []api.Tool
+	for i, raw := range list {
+		tool, err := ParseTool(literal(raw))
+		if err != nil {
+			return nil, bad("bad tool", "tools[%d] %v", i, err)
+		}
+		tools = append(tools, tool)
+	}
+	return tools, nil
+}
+
+func ParseTool(raw json.RawMessage) (api.Tool, error) {
+	type function struct {
+		Name        string
+		Description string
+		Parameters  json.RawMessage
+	}
+	var outer struct {
+		Type     json.RawMessage
+		Function *function
+		function
+	}
+	if err := json.Unmarshal(raw, &outer); err != nil || raw[0] != '{' {
+		return api.Tool{}, fmt.Errorf("is %.60s, want an object with name, description and parameters", raw)
+	}
+	f, text := outer.Function, raw
+	if f == nil {
+		f = &outer.function
+		if outer.Type == nil {
+			text = json.RawMessage(`{"type": "function", "function": ` + string(raw) + `}`)
+		}
+	}
+	if f.Name == "" {
+		return api.Tool{}, errors.New("has no name")
+	}
+	return api.Tool{Name: f.Name, Description: f.Description, Parameters: f.Parameters, JSON: text}, nil
+}
+
+// answered reports whether there is something that the assistant said.
+func answered(messages []template.Message) bool {
+	return slices.ContainsFunc(messages, func(m template.Message) bool {
+		return m.Role == template.Assistant || m.Role == template.ToolCall
+	})
+}
+
+func noAnswer(row Row) error {
+	cols := columns{}
+	for name := range row.Columns {
+		cols[name] = nil
+	}
+	if both := cols.named(responses...); len(both) > 1 {
+		return bad("no message of the assistant", "any of the columns %s could be the response; name the one that is it response", strings.Join(both, ", "))
+	}
+	return bad("no message of the assistant", "there is no message of the assistant to train on")
+}

@@ -1,0 +1,241 @@
+package dataset
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"swiftgo/core/template"
+)
+
+const vectors = "../../../shared/vectors/extensions"
+
+// elsewhere are the vectors that are not for reading rows: columns renamed by
+// hand, images, and preference data, whose columns are kept as they are.
+var elsewhere = map[string]bool{"columns_priority": true, "images_str": true, "images_list": true, "rejected_same": true, "rejected_none": true}
+
+func TestVectors(t *testing.T) {
+	for _, dir := range []string{"testdata", vectors} {
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			data, err := os.ReadFile(filepath.Join(dir, "dataset_preprocess.json"))
+			if errors.Is(err, os.ErrNotExist) {
+				t.Skip("no vectors: ", err)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var v struct {
+				Inputs []struct {
+					ID  string
+					Row json.RawMessage
+				}
+				Expected []struct {
+					Error string
+					Rows  []map[string]any
+				}
+			}
+			if err := json.Unmarshal(data, &v); err != nil {
+				t.Fatal(err)
+			}
+			for i, in := range v.Inputs {
+				want := v.Expected[i]
+				if elsewhere[in.ID] {
+					continue
+				}
+				row, err := parseRow(in.Row)
+				if want.Error != "" || len(want.Rows) == 0 {
+					if err == nil {
+						t.Errorf("%s: no error, want %s", in.ID, want.Error)
+					}
+					continue
+				}
+				if err != nil {
+					t.Errorf("%s: %v", in.ID, err)
+					continue
+				}
+				messages := want.Rows[0]["messages"].([]any)
+				if got := plain(row.Messages); !reflect.DeepEqual(got, standard(messages)) {
+					t.Errorf("%s: messages %v, want %v", in.ID, got, standard(messages))
+				}
+				delete(want.Rows[0], "messages")
+				for name, value := range want.Rows[0] {
+					if !reflect.DeepEqual(row.Columns[name], value) {
+						t.Errorf("%s: column %s is %v, want %v", in.ID, name, row.Columns[name], value)
+					}
+				}
+			}
+		})
+	}
+}
+
+// plain writes messages as the vectors do.
+func plain(messages []template.Message) []any {
+	var out []any
+	for _, m := range messages {
+		x := map[string]any{"role": m.Role, "content": m.Content}
+		if m.Loss != nil {
+			x["loss"] = *m.Loss
+		}
+		if m.LossScale != nil {
+			x["loss_scale"] = *m.LossScale
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// standard writes messages of the vectors with our one name for tools, and
+// calls as text.
+func standard(messages []any) []any {
+	for _, m := range messages {
+		m := m.(map[string]any)
+		if m["role"] == "tool_response" {
+			m["role"] = "tool"
+		}
+		if call, ok := m["content"].(map[string]any); ok {
+			arguments, _ := json.Marshal(call["arguments"])
+			m["content"] = callText(call["name"].(string), arguments)
+		}
+	}
+	return messages
+}
+
+func TestBadRows(t *testing.T) {
+	for _, c := range []struct{ row, want string }{
+		{`{"messages": [{"role": "user", "content": "q"}`, "not JSON: unexpected end of JSON input at byte 46"},
+		{`[1]`, "the row is [1], want a JSON object"},
+		{`null`, "want a JSON object"},
+		{"{\"query\": \"\xff\"}", "not UTF-8"},
+		{`{"messages": []}`, "messages is empty"},
+		{`{"messages": null}`, "the columns are none"},
+		{`{"messages": "hello"}`, "messages is \"hello\", want a list"},
+		{`{"messages": [3]}`, "messages[0] is 3"},
+		{`{"messages": [null]}`, "messages[0] is null"},
+		{`{"messages": [{"role": "user", "content": "q"}, {"content": "a"}]}`, "messages[1] has no role; want one of system, user, assistant, tool_call, tool"},
+		{`{"conversations": [{"from": "poet", "value": "q"}]}`, `conversations[0] has role "poet", want one of`},
+		{`{"messages": [{"role": "user"}]}`, "messages[0] has no content"},
+		{`{"messages": [{"role": "user", "content": []}]}`, "messages[0] has no content"},
+		{`{"messages": [{"role": "user", "content": {"a": 1}}]}`, "messages[0] has content {\"a\": 1}, want text"},
+		{`{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}`, `content of type "image_url"`},
+		{`{"messages": [{"role": "assistant", "tool_calls": [{}]}]}`, "messages[0] has a call of no function"},
+		{`{"colour": "red", "size": 3}`, "the columns are colour, size"},
+		{`{"query": "q", "response": 42}`, "response is 42, want text"},
+		{`{"query": "q", "response": "a", "history": "none"}`, "history is"},
+		{`{"query": "q", "response": "a", "history": [["q"]]}`, "history[0] has 1 texts"},
+		{`{"query": "q", "response": "a", "tools": {"name": "f"}}`, "tools is"},
+		{`{"query": "q", "response": "a", "tools": ["f"]}`, "tools[0] is"},
+		{`{"query": "q", "response": "a", "tools": [{}]}`, "tools[0] has no name"},
+		{`{"query": "q", "response": "a", "x": 1e999}`, "column x"},
+	} {
+		_, err := parseRow([]byte(c.row))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.row, err, c.want)
+		}
+		var wrong *rowError
+		if !errors.As(err, &wrong) || wrong.reason == "" {
+			t.Errorf("%s: %v has no reason", c.row, err)
+		}
+	}
+}
+
+func TestColumnOfItsNameWins(t *testing.T) {
+	row, err := parseRow([]byte(`{"query": "q", "answer": "x", "Response": "a", "response": "b", "problem": "y"}`))
+	if err != nil || len(row.Messages) != 2 || row.Messages[0].Content != "q" || row.Messages[1].Content != "b" {
+		t.Errorf("%v, %v", row.Messages, err)
+	}
+	if want := map[string]any{"answer": "x", "Response": "a", "problem": "y"}; !reflect.DeepEqual(row.Columns, want) {
+		t.Errorf("columns %v, want %v", row.Columns, want)
+	}
+}
+
+func TestTools(t *testing.T) {
+	for _, tools := range []string{
+		`[{"name": "f", "description": "d", "parameters": {"b": 1, "a": 2}}]`,
+		`["{\"name\": \"f\", \"description\": \"d\", \"parameters\": {\"b\": 1, \"a\": 2}}"]`,
+		`"[{\"name\": \"f\", \"description\": \"d\", \"parameters\": {\"b\": 1, \"a\": 2}}]"`,
+		`"[{'name': 'f', 'description': 'd', 'parameters': {'b': 1, 'a': 2}}]"`,
+		`[{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"b": 1, "a": 2}}}]`,
+	} {
+		row, err := parseRow([]byte(`{"query": "q", "response": "a", "tools": ` + tools + `}`))
+		if err != nil || len(row.Tools) != 1 {
+			t.Fatalf("%s: %v, %v", tools, row.Tools, err)
+		}
+		tool := row.Tools[0]
+		const want = `{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"b": 1, "a": 2}}}`
+		if pythonJSON(tool.JSON) != want || tool.Name != "f" || tool.Description != "d" || pythonJSON(tool.Parameters) != `{"b": 1, "a": 2}` {
+			t.Errorf("%s: %s %s %s %s", tools, tool.Name, tool.Description, tool.Parameters, tool.JSON)
+		}
+	}
+}
+
+func TestPythonLiterals(t *testing.T) {
+	for in, want := range map[string]string{
+		`[]`: `[]`, `()`: `[]`, `(1,)`: `[1]`, `[1, -2.5, 1e3]`: `[1,-2.5,1e3]`, `{'a': True, "b": None}`: `{"a":true,"b":null}`,
+		`'it\'s "so"\n'`: `"it's \"so\"\n"`, `"it's"`: `"it's"`, `'\u4f60 好'`: `"你 好"`, ` [ ( 'a' , ) , ] `: `[["a"]]`,
+		`[1 2]`: "", `[`: "", `{1: 2}`: "", `{'a'}`: "", `'a`: "", `f(x)`: "", `[,]`: "", `True False`: "", ``: "", `'\q'`: "",
+		strings.Repeat("[", 1000): "",
+	} {
+		out, err := pythonToJSON(in)
+		if (err != nil) != (want == "") || err == nil && string(out) != want {
+			t.Errorf("%.40q: %s, %v, want %q", in, out, err, want)
+		}
+	}
+}
+
+func TestPythonJSON(t *testing.T) {
+	in := `{"b":[1,2],"a":"<\u4f60, \"x\":1>","c":{}, "d" : 1.50}`
+	if got, want := pythonJSON([]byte(in)), `{"b": [1, 2], "a": "<你, \"x\":1>", "c": {}, "d": 1.50}`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// FuzzRow checks that a row is read or refused, and that what is read is sound.
+func FuzzRow(f *testing.F) {
+	for _, seed := range []string{
+		`{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "loss": false}]}`,
+		`{"messages": "[{'role': 'user', 'content': 'q'}]"}`, `{"conversations": [{"from": "human", "value": [{"type": "text", "text": "q"}]}]}`,
+		`{"instruction": "i", "input": "j", "output": "o", "history": "[('q', 'a')]", "system": "s"}`, `{"query": ["q"], "answer": "a", "tools": ["{}"]}`,
+		`{"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}, {"role": "tool", "content": {"a": "\ud800"}}]}`,
+		`{"messages": [{"role": "user", "content": [{"type": "tool_result", "content": [{"text": "r"}]}]}], "x": 1}`, `{`, `[]`, `{"instruction": [], "input": [""]}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		row, err := parseRow(data)
+		if err != nil {
+			var wrong *rowError
+			if !errors.As(err, &wrong) {
+				t.Fatalf("%v is no rowError", err)
+			}
+			return
+		}
+		if len(row.Messages) == 0 {
+			t.Fatal("a row without messages")
+		}
+		for _, m := range row.Messages {
+			if !strings.Contains("system user assistant tool_call tool", m.Role) {
+				t.Fatalf("role %q", m.Role)
+			}
+		}
+		for _, tool := range row.Tools {
+			if !json.Valid(tool.JSON) {
+				t.Fatalf("tool %s", tool.JSON)
+			}
+		}
+	})
+}
+
+func FuzzPython(f *testing.F) {
+	for _, seed := range []string{`[{'a': (1, None)}]`, `'\x41\''`, `"\U0001F680"`, `{"a": [True,]}`, `'\ud800'`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if out, err := pythonToJSON(text); err == nil && !json.Valid(out) {
+			t.Fatalf("%s", out)
+		}
+	})
+}

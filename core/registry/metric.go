@@ -1,0 +1,29 @@
+package registry
+
+import "swiftgo/api"
+
+// Metric constructs the metric of that name; each evaluation wants its own.
+func (r *Registry) Metric(name string) (api.Metric, error) {
+	m, x, err := construct[api.Metric](r, metric, name)
+	if err != nil {
+		return nil, err
+	}
+	return &guardedMetric{x, m}, nil
+}
+
+type guardedMetric struct {
+	x      *extension
+	metric api.Metric
+}
+
+func (m *guardedMetric) Add(out *api.Output, b *api.Batch) error {
+	return m.x.guard(func() error { return m.metric.Add(out, b) })
+}
+
+func (m *guardedMetric) Result() (values map[string]float64, err error) {
+	err = m.x.guard(func() error {
+		values, err = m.metric.Result()
+		return err
+	})
+	return values, err
+}

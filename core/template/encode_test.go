@@ -1,0 +1,297 @@
+package template
+
+import (
+	"errors"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"swiftgo/api"
+	"swiftgo/core/tokenizer"
+)
+
+func chat(messages ...string) *Conversation {
+	c := &Conversation{}
+	for _, m := range messages {
+		role, text, _ := strings.Cut(m, ":")
+		c.Messages = append(c.Messages, Message{Role: role, Content: text})
+	}
+	return c
+}
+
+// weights is a scale that gives each letter its weight.
+type weights map[rune]float64
+
+func (w weights) Weigh(s api.Segment) []api.Piece {
+	var out []api.Piece
+	for _, r := range s.Text {
+		x, ok := w[r]
+		if !ok {
+			x = 1
+		}
+		out = append(out, api.Piece{Text: string(r), Weight: x})
+	}
+	return out
+}
+
+func TestChainMultiplies(t *testing.T) {
+	half := weights{'x': 0.5, 'o': 0}
+	got := Chain(strategies["default"], half, weights{'x': 3, 'o': 7}).Weigh(api.Segment{Text: "axo", Role: api.Response})
+	if want := []api.Piece{{Text: "a", Weight: 1}, {Text: "x", Weight: 1.5}, {Text: "o", Weight: 0}}; !slices.Equal(got, want) {
+		t.Errorf("pieces %v, want %v", got, want)
+	}
+	if got := Chain(strategies["default"], half).Weigh(api.Segment{Text: "ax", Role: api.User}); !slices.Equal(got, []api.Piece{{Text: "ax"}}) {
+		t.Errorf("pieces of what is not trained on: %v", got)
+	}
+}
+
+func TestWeightsOfMessages(t *testing.T) {
+	c := chat("user:q", "assistant:aa", "user:q", "assistant:xb")
+	half, yes := 0.5, true
+	c.Messages[1].LossScale = &half
+	e := &Encoder{Chat: find(t, "chatml"), Tokenizer: toy{}, Scale: Chain(strategies["last_round"], weights{'x': 2, 'b': -1})}
+	trained := func() (text []string, w []float32) {
+		enc, err := e.Encode(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range enc.Runs(func(ids []int32) string { return toy{}.Decode(ids, false) }) {
+			if r.Trained {
+				text, w = append(text, r.Text), append(w, r.Weight)
+			}
+		}
+		return text, w
+	}
+	end := "<|im_end|>\n"
+	if text, w := trained(); !slices.Equal(text, []string{"x", end}) || !slices.Equal(w, []float32{2, 1}) {
+		t.Errorf("last round: trained %q with %v", text, w)
+	}
+	c.Messages[1].Loss = &yes
+	if text, w := trained(); !slices.Equal(text, []string{"aa", end, "x", end}) || !slices.Equal(w, []float32{0.5, 1, 2, 1}) {
+		t.Errorf("with loss true: trained %q with %v", text, w)
+	}
+	c.Messages[1].LossScale = nil
+	c.Messages[1].Content = "x"
+	if text, w := trained(); !slices.Equal(text, []string{"x", end, "x", end}) || !slices.Equal(w, []float32{2, 1, 2, 1}) {
+		t.Errorf("with loss true and no weight: trained %q with %v", text, w)
+	}
+}
+
+// badScale returns pieces of its own.
+type badScale []api.Piece
+
+func (badScale) Strategy()                       {}
+func (b badScale) Weigh(api.Segment) []api.Piece { return b }
+
+func TestBadScales(t *testing.T) {
+	for _, b := range []badScale{nil, {{Text: "x", Weight: 1}}, {{Text: "<", Weight: math.NaN()}}} {
+		e := &Encoder{Chat: find(t, "chatml"), Tokenizer: toy{}, Scale: b}
+		if _, err := e.Encode(chat("user:q", "assistant:a")); err == nil || !strings.Contains(err.Error(), "loss scale") {
+			t.Errorf("%v: %v, want an error of the loss scale", b, err)
+		}
+	}
+}
+
+// TestJoin checks that pieces of equal weight are one text to the tokenizer.
+func TestJoin(t *testing.T) {
+	var texts []string
+	e := &Encoder{Chat: find(t, "chatml"), Tokenizer: toy{noting: &texts}, Scale: strategies["default"], System: "s"}
+	if _, err := e.Encode(chat("user:q", "assistant:b")); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"<|im_start|>system\ns<|im_end|>\n<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n", "b<|im_end|>\n", "<|im_end|>\n"}
+	if !slices.Equal(texts, want) {
+		t.Errorf("texts %q, want %q", texts, want)
+	}
+}
+
+func TestBeginAndEnd(t *testing.T) {
+	marks := map[string]int32{"<|im_end|>": 7}
+	for _, c := range []struct {
+		chat string
+		tok  toy
+		want string
+	}{
+		{"default", toy{words: marks}, "<BOS>You are a helpful assistant.\n\n### Human:\nq\n\n### Assistant:\nb<EOS>"},
+		{"default", toy{words: marks, eos: true}, "<BOS>You are a helpful assistant.\n\n### Human:\nq\n\n### Assistant:\nb<EOS>"},
+		{"none", toy{words: marks}, "<BOS>qb<EOS>"},
+		{"qwen3", toy{words: marks}, "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\nb<|im_end|>\n"},
+		{"llama3", toy{words: marks}, "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nq<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nb<|eot_id|>"},
+	} {
+		e := &Encoder{Chat: find(t, c.chat), Tokenizer: c.tok, Scale: strategies["default"]}
+		enc, err := e.Encode(chat("user:q", "assistant:b"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.tok.Decode(enc.IDs, false); got != c.want {
+			t.Errorf("%s: %q, want %q", c.chat, got, c.want)
+		}
+		prompt, err := e.Prompt(chat("user:q"))
+		if text := c.tok.Decode(prompt, false); err != nil || !strings.HasPrefix(c.want, text) || !strings.HasPrefix(c.want[len(text):], "b") {
+			t.Errorf("%s: prompt %q, %v", c.chat, text, err)
+		}
+	}
+	e := &Encoder{Chat: find(t, "chatml"), Tokenizer: toy{words: marks}, Scale: strategies["default"]}
+	enc, err := e.Encode(chat("user:q", "assistant:b<|im_end|>\n"))
+	if text := (toy{}).Decode(enc.IDs, false); err != nil || strings.Count(text, "<|im_end|>") != 2 {
+		t.Errorf("an answer that ends itself: %q, %v", text, err)
+	}
+	if stop := e.Stop(); !slices.Equal(stop, []int32{toyEOS, 7}) {
+		t.Errorf("stop %v", stop)
+	}
+}
+
+func TestBadConversations(t *testing.T) {
+	e := &Encoder{Chat: find(t, "qwen2_5"), Tokenizer: toy{}, Scale: strategies["default"], Tools: hermes{}}
+	for _, c := range []struct {
+		c    *Conversation
+		want string
+	}{
+		{chat(), "no message"},
+		{chat("system:s"), "no message"},
+		{chat("user:q", "system:s", "assistant:a"), `messages[1] has role "system"`},
+		{chat("system:s", "user:q", "poet:a"), `messages[2] has role "poet"`},
+		{chat("user:q", "tool:r", "assistant:a"), "messages[1] is a tool's"},
+		{chat("user:q", "tool_call:{\"name\":\"f\"}", "tool:r", "user:q"), "messages[3] is the user's"},
+		{chat("user:q", "tool_call:f(x)"), "messages[1]: tool_call is"},
+		{chat("user:q", "tool_call:{}"), "messages[1]: tool_call is"},
+	} {
+		if _, err := e.Encode(c.c); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v: %v, want %q", c.c.Messages, err, c.want)
+		}
+	}
+	e.Tools = nil
+	if _, err := e.Encode(chat("user:q", "tool_call:{\"name\":\"f\"}")); !errors.Is(err, ErrNoAgentTemplate) || !strings.Contains(err.Error(), "--agent_template") {
+		t.Errorf("no agent template: %v", err)
+	}
+	if _, err := e.Encode(chat("user:q")); !errors.Is(err, ErrNothingTrained) {
+		t.Errorf("no answer: %v", err)
+	}
+}
+
+// TestTurnEndsOnce checks that only the end of the answer is trained on where
+// the next turn begins with the same text.
+func TestTurnEndsOnce(t *testing.T) {
+	c := &Chat{Prompt: []string{".{{QUERY}}>"}, Separator: []string{"."}, Suffix: []string{"."}, EOS: -1}
+	e := &Encoder{Chat: c, Tokenizer: toy{}, Scale: strategies["default"]}
+	enc, err := e.Encode(chat("user:q", "assistant:a", "user:q", "assistant:b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const no = api.Ignore
+	if want := []int32{no, no, no, 'a', '.', no, no, no, 'b', '.'}; !slices.Equal(enc.Labels, want) {
+		t.Errorf("labels of %q: %v, want %v", string(enc.IDs), enc.Labels, want)
+	}
+}
+
+// observing is an agent template that ends a call's text itself.
+type observing struct{ hermes }
+
+func (observing) FormatResults(r *api.ToolResults) ([]string, error) {
+	r.Assistant += " ->"
+	return []string{r.Results[0].Content, "+", r.Results[1].Content, ";"}, nil
+}
+
+func TestToolResults(t *testing.T) {
+	var queries []string
+	see := strategy(func(s api.Segment) bool {
+		if s.Role == api.Response {
+			queries = append(queries, s.Query)
+		}
+		return s.Role == api.Response
+	})
+	e := &Encoder{Chat: find(t, "chatml"), Tokenizer: toy{}, Scale: see, Tools: observing{}}
+	pieces, err := e.Pieces(chat("user:q", "assistant:I", "assistant:call", "tool:1", "tool:2", "assistant:a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text []string
+	for _, p := range pieces[1:] {
+		text = append(text, p.Text)
+	}
+	if want := []string{"I", "call ->", "1", "+", "2", ";", "a", "<|im_end|>\n"}; !slices.Equal(text, want) {
+		t.Errorf("pieces %q, want %q", text, want)
+	}
+	if want := []string{"q", "q", "1\n2"}; !slices.Equal(queries[len(queries)-3:], want) {
+		t.Errorf("queries %q, want %q", queries, want)
+	}
+}
+
+func TestCut(t *testing.T) {
+	c := chat("user:q", "assistant:a", "tool_call:{}", "tool:r", "assistant:b", "assistant:c")
+	question, answer := c.Cut()
+	if len(question.Messages) != 4 || answer != "bc" {
+		t.Errorf("%v, %q", question.Messages, answer)
+	}
+	if _, answer := question.Cut(); answer != "" {
+		t.Errorf("answer %q of a question", answer)
+	}
+}
+
+func TestShift(t *testing.T) {
+	enc := &Encoded{IDs: []int32{5, 6, 7}, Labels: []int32{api.Ignore, 6, 7}, Scale: []float32{0, 1, 2}}
+	labels, scale := enc.Shift()
+	if !slices.Equal(labels, []int32{6, 7, api.Ignore}) || !slices.Equal(scale, []float32{1, 2, 0}) {
+		t.Errorf("labels %v, scale %v", labels, scale)
+	}
+}
+
+func TestFind(t *testing.T) {
+	for _, c := range []struct{ template, tokens, want string }{
+		{"{{'<|im_start|>'}} You are Qwen, created by Alibaba Cloud.", "", "qwen2_5"},
+		{"{{'<|im_start|>'}} You are a helpful assistant", "", "qwen"},
+		{`{{'<|im_start|>'}} {{- '<think>\n\n</think>\n\n' }}`, "", "qwen3"},
+		{"{{'<|im_start|>'}}", "", "chatml"},
+		{"{{'<|start_header_id|>'}}", "", "llama3"},
+		{"[INST]", "<|im_start|><|im_end|>", "default"},
+		{"", "<|im_start|><|im_end|>", "chatml"},
+		{"", "<|start_header_id|><|eot_id|>", "llama3"},
+		{"", "<s></s>", "default"},
+	} {
+		if got := Guess(c.template, func(token string) bool { return strings.Contains(c.tokens, token) }); got != c.want {
+			t.Errorf("%q, %q: %s, want %s", c.template, c.tokens, got, c.want)
+		}
+	}
+	if _, err := Find("chatlm", true, &tokenizer.Tokenizer{}); err == nil || !strings.Contains(err.Error(), "chatml, default, llama3") {
+		t.Errorf("unknown name: %v", err)
+	}
+	if _, err := Find("none", true, &tokenizer.Tokenizer{EOS: -1}); err == nil || !strings.Contains(err.Error(), "eos_token") {
+		t.Errorf("no end of text: %v", err)
+	}
+	if c, err := Find("qwen3", false, &tokenizer.Tokenizer{EOS: 3}); err != nil || c.Name != "none" || c.EOS != 3 {
+		t.Errorf("without chat template: %v, %v", c, err)
+	}
+}
+
+// TestPlainModel encodes for a model that knows no chat template.
+func TestPlainModel(t *testing.T) {
+	dir := "../../../shared/material/models/stories260K/hf"
+	if _, err := os.Stat(dir); err != nil {
+		t.Skip("no model: ", err)
+	}
+	tok, err := tokenizer.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Find("", true, tok)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &Encoder{Chat: c, Tokenizer: tok, Scale: strategies["default"]}
+	enc, err := e.Encode(chat("user:Who is Lily?", "assistant:A girl."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	prompt, err := e.Prompt(chat("user:Who is Lily?"))
+	if err != nil || !slices.Equal(enc.IDs[:len(prompt)], prompt) {
+		t.Errorf("the prompt %v is not the start of %v", prompt, enc.IDs)
+	}
+	if enc.IDs[0] != tok.BOS || enc.IDs[len(enc.IDs)-1] != tok.EOS || enc.Labels[len(prompt)-1] != api.Ignore || enc.Labels[len(prompt)] == api.Ignore {
+		t.Errorf("ids %v, labels %v", enc.IDs, enc.Labels)
+	}
+	if got := tok.Decode(enc.IDs, true); !strings.Contains(got, "### Human:\nWho is Lily?\n\n### Assistant:\n A girl.") {
+		t.Errorf("decoded %q", got)
+	}
+}

@@ -1,0 +1,439 @@
+package template
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"swiftgo/api"
+	"swiftgo/core/tokenizer"
+)
+
+const vectors = "../../../shared/vectors/extensions"
+
+// toy has one token a code point, as the tokenizer of the vectors.
+type toy struct {
+	eos    bool // puts its end of text after a text
+	words  map[string]int32
+	noting *[]string // the texts it encoded
+}
+
+const (
+	toyEOS = 1114112
+	toyBOS = 1114113
+)
+
+func (t toy) Encode(text string, special bool) []int32 {
+	if t.noting != nil && !special && text != "a" {
+		*t.noting = append(*t.noting, text)
+	}
+	var ids []int32
+	if special && t.words != nil {
+		ids = append(ids, toyBOS)
+	}
+	for _, r := range text {
+		ids = append(ids, r)
+	}
+	if special && t.eos {
+		ids = append(ids, toyEOS)
+	}
+	return ids
+}
+
+func (toy) Decode(ids []int32, _ bool) string {
+	var b strings.Builder
+	for _, id := range ids {
+		switch id {
+		case toyEOS:
+			b.WriteString("<EOS>")
+		case toyBOS:
+			b.WriteString("<BOS>")
+		default:
+			b.WriteRune(id)
+		}
+	}
+	return b.String()
+}
+
+func (t toy) ID(token string) (int32, bool) { id, ok := t.words[token]; return id, ok }
+
+// strategy is a loss scale that trains on what it says true of.
+type strategy func(s api.Segment) bool
+
+func (f strategy) Strategy() {}
+func (f strategy) Weigh(s api.Segment) []api.Piece {
+	if f(s) {
+		return s.Weigh(1)
+	}
+	return s.Weigh(0)
+}
+
+var strategies = map[string]api.LossScale{
+	"all":        strategy(func(s api.Segment) bool { return true }),
+	"default":    strategy(func(s api.Segment) bool { return s.Role >= api.Response }),
+	"last_round": strategy(func(s api.Segment) bool { return s.Role >= api.Response && s.LastRound }),
+}
+
+// hermes is the agent template of the Qwen family, as far as these tests go.
+type hermes struct{}
+
+func (hermes) FormatTools(p *api.ToolPrompt) (string, error) {
+	system := ""
+	if p.System != nil {
+		system = *p.System
+	}
+	var tools []string
+	for _, t := range p.Tools {
+		tools = append(tools, string(t.JSON))
+	}
+	return system + "\n\n# Tools\n\nYou may call one or more functions to assist with the user query.\n\nYou are provided with function signatures within <tools></tools> XML tags:\n<tools>\n" +
+		strings.Join(tools, "\n") + "\n</tools>\n\nFor each function call, return a json object with function name and arguments within <tool_call></tool_call> XML tags:\n<tool_call>\n" +
+		`{"name": <function-name>, "arguments": <args-json-object>}` + "\n</tool_call>", nil
+}
+
+func (hermes) FormatCalls(calls []api.ToolCall) (string, error) {
+	var out []string
+	for _, c := range calls {
+		out = append(out, fmt.Sprintf("<tool_call>\n{\"name\": %q, \"arguments\": %s}\n</tool_call>", c.Name, c.Arguments))
+	}
+	return strings.Join(out, "\n"), nil
+}
+
+func (hermes) FormatResults(r *api.ToolResults) ([]string, error) {
+	var out []string
+	for _, x := range r.Results {
+		out = append(out, "<tool_response>\n"+x.Content+"\n</tool_response>")
+	}
+	prompt := slices.Clone(r.Chat.Separator)
+	for _, p := range r.Chat.Prompt {
+		prompt = append(prompt, strings.ReplaceAll(p, "{{QUERY}}", strings.Join(out, "\n")))
+	}
+	return prompt, nil
+}
+
+func (hermes) ParseCalls(string) ([]api.ToolCall, error) { return nil, nil }
+
+func find(t *testing.T, name string) *Chat {
+	t.Helper()
+	c, err := Find(name, true, &tokenizer.Tokenizer{EOS: toyEOS})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// conversation is one of a vector file.
+type conversation struct {
+	ID       string
+	Tools    json.RawMessage
+	Messages []struct {
+		Role      string
+		Content   string
+		Loss      *bool
+		LossScale *float64 `json:"loss_scale"`
+	}
+}
+
+func (v conversation) build(t *testing.T) *Conversation {
+	t.Helper()
+	c := &Conversation{}
+	for _, m := range v.Messages {
+		if m.Role == "tool_response" {
+			m.Role = Tool
+		}
+		c.Messages = append(c.Messages, Message{m.Role, m.Content, m.Loss, m.LossScale})
+	}
+	var text string
+	if json.Unmarshal(v.Tools, &text) == nil {
+		v.Tools = json.RawMessage(text)
+	}
+	var tools []json.RawMessage
+	if v.Tools != nil {
+		read(t, v.Tools, &tools)
+	}
+	for _, tool := range tools {
+		tool = spaced(t, tool)
+		if !strings.HasPrefix(string(tool), `{"type"`) {
+			tool = json.RawMessage(`{"type": "function", "function": ` + string(tool) + `}`)
+		}
+		c.Tools = append(c.Tools, api.Tool{JSON: tool})
+	}
+	return c
+}
+
+// spaced writes JSON as Python does.
+func spaced(t *testing.T, data []byte) json.RawMessage {
+	t.Helper()
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, data); err != nil {
+		t.Fatal(err)
+	}
+	var out []byte
+	quoted, escaped := false, false
+	for _, c := range compact.Bytes() {
+		out = append(out, c)
+		if !quoted && (c == ',' || c == ':') {
+			out = append(out, ' ')
+		}
+		if c == '"' && !escaped {
+			quoted = !quoted
+		}
+		escaped = c == '\\' && !escaped
+	}
+	return out
+}
+
+func read(t *testing.T, data []byte, v any) {
+	t.Helper()
+	if err := json.Unmarshal(data, v); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// file reads one file of the vectors, or of the small copy of them.
+func file(t *testing.T, dir, name string, v any) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, name))
+	if errors.Is(err, os.ErrNotExist) {
+		t.Skipf("no vectors: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	read(t, data, v)
+}
+
+type run struct {
+	text    string
+	scale   *float32
+	trained *bool
+}
+
+func (r *run) UnmarshalJSON(data []byte) error {
+	return json.Unmarshal(data, &[]any{&r.text, &r.scale, &r.trained})
+}
+
+// TestConversations renders and encodes the conversations of the vectors.
+func TestConversations(t *testing.T) {
+	for _, dir := range []string{"testdata", vectors} {
+		for _, name := range []string{"default", "last_round", "all"} {
+			t.Run(filepath.Base(dir)+"/"+name, func(t *testing.T) {
+				var v struct {
+					Inputs   struct{ Conversations []conversation }
+					Expected struct {
+						Conversations map[string][]struct {
+							Error    string
+							Segments []any
+							Weights  []float64
+							Runs     []run `json:"token_runs_text_scale_trainable"`
+						}
+					}
+				}
+				file(t, dir, "loss_scale_"+name+".json", &v)
+				for pipeline, want := range v.Expected.Conversations {
+					e := &Encoder{Tokenizer: toy{}, Scale: strategies[name]}
+					switch pipeline {
+					case "qwen2_5_react_en":
+						continue
+					case "chatml":
+						e.Chat = find(t, "chatml")
+					case "qwen2_5_pt":
+						e.Chat = find(t, "none")
+					default:
+						e.Chat, e.Tools = find(t, strings.TrimSuffix(pipeline, "_infer")), hermes{}
+					}
+					for i, c := range v.Inputs.Conversations {
+						if react(c) && e.Tools != nil {
+							continue
+						}
+						t.Run(pipeline+"/"+c.ID, func(t *testing.T) {
+							want := want[i]
+							c := c.build(t)
+							pieces, err := e.Pieces(c)
+							if (want.Error != "") != (err != nil) {
+								t.Fatalf("error %v, want %q", err, want.Error)
+							}
+							if err != nil {
+								return
+							}
+							if strings.HasSuffix(pipeline, "_infer") {
+								ids, err := e.Prompt(c)
+								if got := (toy{}).Decode(ids, false); err != nil || got != want.Runs[0].text {
+									t.Errorf("prompt %q, %v, want %q", got, err, want.Runs[0].text)
+								}
+								return
+							}
+							samePieces(t, pieces, want.Segments, want.Weights)
+							enc, err := e.Encode(c)
+							if errors.Is(err, ErrNothingTrained) {
+								if len(want.Runs) != 1 {
+									t.Error(err)
+								}
+								return
+							}
+							if err != nil {
+								t.Fatal(err)
+							}
+							sameRuns(t, enc, want.Runs)
+						})
+					}
+				}
+			})
+		}
+	}
+}
+
+// react reports whether a conversation's calls are text, which the hermes here
+// does not read.
+func react(c conversation) bool {
+	for i, m := range c.Messages {
+		if m.Role == "assistant" && i+1 < len(c.Messages) && c.Messages[i+1].Role == "tool" {
+			return true
+		}
+	}
+	return false
+}
+
+func samePieces(t *testing.T, got []Piece, segments []any, weights []float64) {
+	t.Helper()
+	var text, want []string
+	for _, p := range got {
+		text = append(text, fmt.Sprint(p.Text, p.Weight))
+	}
+	for i, s := range segments {
+		if ids, ok := s.([]any); ok && ids[0] == float64(toyEOS) {
+			s = "<EOS>"
+		}
+		want = append(want, fmt.Sprint(s, weights[i]))
+	}
+	if !slices.Equal(text, want) {
+		t.Errorf("pieces\n%q, want\n%q", text, want)
+	}
+}
+
+// sameRuns compares what is trained on. Where the vectors have no scale only
+// that counts: ms-swift drops the weights of messages under a scale of its own
+// that has none, and we keep them.
+func sameRuns(t *testing.T, enc *Encoded, want []run) {
+	t.Helper()
+	var got []run
+	for _, r := range enc.Runs(func(ids []int32) string { return toy{}.Decode(ids, false) }) {
+		n := len(got)
+		if n > 0 && *got[n-1].trained == r.Trained {
+			got[n-1].text += r.Text
+			continue
+		}
+		got = append(got, run{text: r.Text, trained: &r.Trained})
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("runs\n%s, want\n%s", show(got), show(want))
+	}
+}
+
+func show(runs []run) string {
+	var b strings.Builder
+	for _, r := range runs {
+		fmt.Fprintf(&b, "%t %q ", *r.trained, r.text)
+	}
+	return b.String()
+}
+
+// TestAgentConversations renders conversations with tools for training and for
+// answering.
+func TestAgentConversations(t *testing.T) {
+	var v struct {
+		Conversations map[string]conversation
+		Inputs        []struct {
+			Template, Conversation, Mode string
+			Agent                        string `json:"agent_template"`
+		}
+		Expected []struct {
+			Text  string
+			Spans []string `json:"trained_spans"`
+		}
+	}
+	file(t, vectors, "template_agent_conversations.json", &v)
+	compared := 0
+	for i, in := range v.Inputs {
+		if in.Agent != "hermes" {
+			continue
+		}
+		compared++
+		c, want := v.Conversations[in.Conversation].build(t), v.Expected[i]
+		e := &Encoder{Chat: find(t, in.Template), Tokenizer: toy{}, Scale: strategies["default"], Tools: hermes{}}
+		name := fmt.Sprintf("%s %s %s", in.Template, in.Conversation, in.Mode)
+		if in.Mode == "infer" {
+			question, _ := c.Cut()
+			ids, err := e.Prompt(question)
+			if got := (toy{}).Decode(ids, false); err != nil || got != want.Text {
+				t.Errorf("%s: %q, %v, want %q", name, got, err, want.Text)
+			}
+			continue
+		}
+		enc, err := e.Encode(c)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		var spans []string
+		for _, r := range enc.Runs(func(ids []int32) string { return toy{}.Decode(ids, false) }) {
+			if r.Trained {
+				spans = append(spans, r.Text)
+			}
+		}
+		if got := (toy{}).Decode(enc.IDs, false); got != want.Text || !slices.Equal(spans, want.Spans) {
+			t.Errorf("%s: %q\ntrained %q, want %q\ntrained %q", name, got, spans, want.Text, want.Spans)
+		}
+	}
+	if compared == 0 {
+		t.Error("no vector was compared")
+	}
+}
+
+func TestTruncation(t *testing.T) {
+	var v struct {
+		Inputs []struct {
+			Strategy     string `json:"truncation_strategy"`
+			Max          int    `json:"max_length"`
+			Scale        string `json:"loss_scale"`
+			Conversation conversation
+		}
+		Expected []json.RawMessage
+	}
+	file(t, vectors, "template_truncate.json", &v)
+	for i, in := range v.Inputs {
+		if in.Scale != "default" || in.Strategy == "split" {
+			continue
+		}
+		e := &Encoder{Chat: find(t, "chatml"), Tokenizer: toy{}, Scale: strategies["default"], MaxLength: in.Max, Truncation: in.Strategy}
+		enc, err := e.Encode(in.Conversation.build(t))
+		var want []struct {
+			Text   string
+			Labels []int32
+		}
+		if json.Unmarshal(v.Expected[i], &want) != nil {
+			var long *TooLongError
+			if !errors.As(err, &long) || long.Length <= in.Max || long.Max != in.Max {
+				t.Errorf("%s to %d: %v, want a TooLongError", in.Strategy, in.Max, err)
+			}
+			continue
+		}
+		if !slices.ContainsFunc(want[0].Labels, func(l int32) bool { return l != api.Ignore }) {
+			if !errors.Is(err, ErrNothingTrained) {
+				t.Errorf("%s to %d: %v, want ErrNothingTrained", in.Strategy, in.Max, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s to %d: %v", in.Strategy, in.Max, err)
+		} else if got := (toy{}).Decode(enc.IDs, false); got != want[0].Text || !slices.Equal(enc.Labels, want[0].Labels) {
+			t.Errorf("%s to %d: %q, labels %v, want %q, labels %v", in.Strategy, in.Max, got, enc.Labels, want[0].Text, want[0].Labels)
+		}
+	}
+}

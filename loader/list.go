@@ -1,0 +1,86 @@
+package loader
+
+import (
+	"strings"
+
+	"swiftgo/api"
+)
+
+// Listing is a file of a plugin folder: what it offers, or why it does not fit.
+type Listing struct {
+	File     string              `json:"file"` // short, "plugins/focal.so"
+	Path     string              `json:"path"`
+	Size     int64               `json:"size"` // in bytes
+	SHA256   string              `json:"sha256,omitempty"`
+	Manifest api.Manifest        `json:"manifest"`
+	Names    map[string][]string `json:"names,omitempty"` // by kind; null where only the kind is known
+	Error    string              `json:"error,omitempty"`
+	Hint     string              `json:"hint,omitempty"`
+}
+
+// Offers returns the extensions as "kind name", in the order of api.Exports.
+func (l Listing) Offers() []string {
+	var all []string
+	for _, k := range kinds {
+		names, ok := l.Names[k.kind]
+		if ok && len(names) == 0 {
+			all = append(all, k.kind)
+		}
+		for _, name := range names {
+			all = append(all, k.kind+" "+name)
+		}
+	}
+	return all
+}
+
+// List says what every .so file of a folder is, without opening any in this
+// process. It fails only if the folder, or this program, cannot be read.
+func List(dir string) ([]Listing, error) {
+	paths, _, err := Scan(dir)
+	if err != nil || len(paths) == 0 {
+		return nil, err
+	}
+	host, err := host()
+	if err != nil {
+		return nil, err
+	}
+	_, errs := inspectAll(host, paths)
+	wrong := map[string]*Error{}
+	for _, e := range errs {
+		wrong[e.Path] = e
+	}
+	all := make([]Listing, len(paths))
+	for i, path := range paths {
+		all[i] = list(path, wrong[path])
+	}
+	return all, nil
+}
+
+// list describes one file, of which it is known what is wrong with it.
+func list(path string, wrong *Error) Listing {
+	l := Listing{File: short(path), Path: path}
+	f, err := Inspect(path)
+	if err == nil {
+		l.Size, l.SHA256, l.Names = f.Size, f.SHA256, map[string][]string{}
+		for _, e := range f.Exports {
+			for _, k := range kinds {
+				if e.Name == k.variable {
+					l.Names[k.kind] = nil
+				}
+			}
+		}
+	}
+	if wrong == nil && err == nil {
+		var r report
+		if r, wrong = probe(f, Options{}.timeout()); wrong == nil {
+			l.Manifest, l.Names = r.Manifest, r.Names
+		}
+	}
+	if wrong == nil && err != nil {
+		wrong = asError(path, err)
+	}
+	if wrong != nil {
+		l.Error, l.Hint = strings.ReplaceAll(wrong.Err.Error(), "\n", "; "), wrong.Hint
+	}
+	return l
+}
