@@ -55,6 +55,9 @@ func (im *image) bytes(addr, n uint64) ([]byte, error) {
 // others stand at a distance before it that has been the same since Go 1.21.
 func (im *image) module(packages int, defined map[string]bool) (pluginPath string, exports []Export, err error) {
 	section := im.file.Section(".go.module")
+	if section == nil {
+		return "", nil, errors.New("no module data")
+	}
 	data, err := section.Data()
 	if err != nil {
 		return "", nil, err
@@ -92,7 +95,7 @@ func (im *image) module(packages int, defined map[string]bool) (pluginPath strin
 		if err != nil {
 			return "", nil, err
 		}
-		if !defined[escaped(string(name))+"."+e.Name] {
+		if !defined[string(name)+"."+e.Name] {
 			return "", nil, fmt.Errorf("its table exports %q, its symbols do not", e.Name)
 		}
 		exports = append(exports, e)
@@ -137,18 +140,4 @@ func (im *image) name(addr uint64) (string, error) {
 	}
 	text, err := im.bytes(addr+1+uint64(k), n)
 	return string(text), err
-}
-
-// escaped returns an import path as the linker writes it in symbols.
-func escaped(path string) string {
-	slash := strings.LastIndex(path, "/")
-	var b strings.Builder
-	for i := range len(path) {
-		if c := path[i]; c <= ' ' || c == '.' && i > slash || c == '%' || c == '"' || c >= 0x7f {
-			fmt.Fprintf(&b, "%%%02x", c)
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
 }

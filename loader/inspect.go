@@ -21,7 +21,7 @@ type File struct {
 	SHA256     string // in hex
 	Machine    elf.Machine
 	Build      *debug.BuildInfo
-	PluginPath string            // import path of a plugin's main package
+	PluginPath string            // see Plugin
 	Packages   map[string]string // fingerprint of each package in it, in hex
 	Exports    []Export          // variables and functions of a plugin's main package, sorted by name
 
@@ -39,26 +39,28 @@ type Export struct {
 const rebuild = "build it again: ./build.sh DIR"
 
 // Inspect reads the plugin at path without running any of it. It is an *Error if
-// the file is no whole Go plugin for this kind of machine; whether it fits this
-// binary is another matter.
+// the file is no whole Go plugin, and the File then has Path, Size and SHA256
+// only; whether it fits this binary is another matter.
 func Inspect(path string) (*File, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, asError(path, err)
+		return &File{Path: path}, asError(path, err)
+	}
+	sum := sha256.Sum256(data)
+	named := func(f *File) *File {
+		f.Path, f.Size, f.SHA256 = path, int64(len(data)), hex.EncodeToString(sum[:])
+		return f
 	}
 	f, err := read(bytes.NewReader(data), int64(len(data)))
+	if err == nil && (f.setting("-buildmode") != "plugin" || len(f.Packages) == 0) {
+		err = &Error{Err: fmt.Errorf("built with -buildmode=%s, want plugin", f.setting("-buildmode")), Hint: rebuild}
+	}
 	if err != nil {
 		e := asError(path, err)
 		e.Path = path
-		return nil, e
+		return named(&File{}), e
 	}
-	f.Path = path
-	sum := sha256.Sum256(data)
-	f.SHA256 = hex.EncodeToString(sum[:])
-	if mode := f.setting("-buildmode"); mode != "plugin" {
-		return nil, &Error{path, fmt.Errorf("built with -buildmode=%s, want plugin", mode), rebuild}
-	}
-	return f, nil
+	return named(f), nil
 }
 
 // host returns this binary as Inspect would have it.
@@ -74,17 +76,14 @@ func host() (*File, error) {
 		return nil, fmt.Errorf("reading this program: %w", err)
 	}
 	h, err := read(f, info.Size())
-	switch {
-	case errors.Is(err, errNoPackages) || err == nil && h.static:
-		return nil, errors.New("this swiftgo cannot open plugins: it was built without cgo or linked statically; build it with CGO_ENABLED=1 and without -extldflags=-static (./build.sh)")
-	case err != nil:
+	if err != nil {
 		return nil, fmt.Errorf("reading this program: %w", err)
+	}
+	if h.static || len(h.Packages) == 0 {
+		return nil, errors.New("this program cannot open plugins: it was built without cgo or linked statically; build it with ./build.sh")
 	}
 	return h, nil
 }
-
-// errNoPackages says that a file has no fingerprints of packages.
-var errNoPackages = errors.New("a Go file, but not a plugin")
 
 // read reads a file of the given size.
 func read(r io.ReaderAt, size int64) (*File, error) {
@@ -105,7 +104,7 @@ func read(r io.ReaderAt, size int64) (*File, error) {
 			return nil, damaged(fmt.Errorf("a segment ends at byte %d, the file at byte %d", p.Off+p.Filesz, size))
 		}
 	}
-	f := &File{Size: size, Machine: ef.Machine, Packages: map[string]string{}, static: true}
+	f := &File{Machine: ef.Machine, Packages: map[string]string{}, static: true}
 	if f.Build, err = buildinfo.Read(r); err != nil {
 		return nil, &Error{Err: errors.New("not built by Go, so not a plugin"), Hint: "remove it, or " + rebuild}
 	}
@@ -131,13 +130,7 @@ func read(r io.ReaderAt, size int64) (*File, error) {
 			f.Packages[pkg] = hex.EncodeToString(b)
 		}
 	}
-	if len(f.Packages) == 0 {
-		if mode := f.setting("-buildmode"); mode != "" && mode != "plugin" {
-			return nil, &Error{Err: fmt.Errorf("%w: it was built with -buildmode=%s", errNoPackages, mode), Hint: rebuild}
-		}
-		return nil, &Error{Err: errNoPackages, Hint: rebuild}
-	}
-	if ef.Section(".go.module") != nil && f.setting("-buildmode") == "plugin" {
+	if f.setting("-buildmode") == "plugin" {
 		if f.PluginPath, f.Exports, err = im.module(len(f.Packages), defined); err != nil {
 			return nil, damaged(err)
 		}

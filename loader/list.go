@@ -1,10 +1,6 @@
 package loader
 
-import (
-	"strings"
-
-	"swiftgo/api"
-)
+import "swiftgo/api"
 
 // Listing is a file of a plugin folder: what it offers, or why it does not fit.
 type Listing struct {
@@ -44,43 +40,36 @@ func List(dir string) ([]Listing, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, errs := inspectAll(host, paths)
+	files, errs := inspectAll(host, paths)
 	wrong := map[string]*Error{}
 	for _, e := range errs {
 		wrong[e.Path] = e
 	}
-	all := make([]Listing, len(paths))
-	for i, path := range paths {
-		all[i] = list(path, wrong[path])
+	all := make([]Listing, len(files))
+	for i, f := range files {
+		all[i] = list(f, wrong[f.Path])
 	}
 	return all, nil
 }
 
 // list describes one file, of which it is known what is wrong with it.
-func list(path string, wrong *Error) Listing {
-	l := Listing{File: short(path), Path: path}
-	f, err := Inspect(path)
-	if err == nil {
-		l.Size, l.SHA256, l.Names = f.Size, f.SHA256, map[string][]string{}
-		for _, e := range f.Exports {
-			for _, k := range kinds {
-				if e.Name == k.variable {
-					l.Names[k.kind] = nil
-				}
+func list(f *File, wrong *Error) Listing {
+	l := Listing{File: short(f.Path), Path: f.Path, Size: f.Size, SHA256: f.SHA256, Names: map[string][]string{}}
+	for _, e := range f.Exports {
+		for _, k := range kinds {
+			if e.Name == k.variable {
+				l.Names[k.kind] = nil
 			}
 		}
 	}
-	if wrong == nil && err == nil {
+	if wrong == nil {
 		var r report
 		if r, wrong = probe(f, Options{}.timeout()); wrong == nil {
 			l.Manifest, l.Names = r.Manifest, r.Names
 		}
 	}
-	if wrong == nil && err != nil {
-		wrong = asError(path, err)
-	}
 	if wrong != nil {
-		l.Error, l.Hint = strings.ReplaceAll(wrong.Err.Error(), "\n", "; "), wrong.Hint
+		l.Error, l.Hint = wrong.cause(), wrong.Hint
 	}
 	return l
 }

@@ -30,7 +30,7 @@ type Plugin struct {
 	Name       string // in its manifest, or of the file without .so
 	Path       string // absolute
 	SHA256     string // of the file, in hex
-	PluginPath string // import path of its main package, which stack traces show
+	PluginPath string // import path of its main package as stack traces show it: p%2ev2 for p.v2
 	Manifest   api.Manifest
 	Exports    api.Exports
 }
@@ -60,10 +60,13 @@ type Error struct {
 
 func (e *Error) Error() string {
 	if e.Hint == "" {
-		return fmt.Sprintf("%s: %v", e.Path, e.Err)
+		return e.Path + ": " + e.cause()
 	}
-	return fmt.Sprintf("%s: %v; %s", e.Path, e.Err, e.Hint)
+	return e.Path + ": " + e.cause() + "; " + e.Hint
 }
+
+// cause returns the text of Err on one line.
+func (e *Error) cause() string { return strings.ReplaceAll(e.Err.Error(), "\n", "; ") }
 
 func (e *Error) Unwrap() error { return e.Err }
 
@@ -144,8 +147,10 @@ func (o Options) timeout() time.Duration {
 	return o.Timeout
 }
 
-// inspectAll reads the files and checks them against the host and each other.
+// inspectAll reads the files, one for each path even if there is an error with
+// it, and checks them against the host and each other.
 func inspectAll(host *File, paths []string) (files []*File, errs Errors) {
+	var fitting []*File
 	for _, path := range paths {
 		f, err := Inspect(path)
 		if err == nil {
@@ -153,11 +158,12 @@ func inspectAll(host *File, paths []string) (files []*File, errs Errors) {
 		}
 		if err != nil {
 			errs = append(errs, asError(path, err))
-			continue
+		} else {
+			fitting = append(fitting, f)
 		}
 		files = append(files, f)
 	}
-	return files, append(errs, conflicts(host, files)...)
+	return files, append(errs, conflicts(host, fitting)...)
 }
 
 // asError returns err as the *Error of the file at path.

@@ -137,8 +137,7 @@ func cause(output string) string {
 func place(output, pluginPath string) string {
 	lines := strings.Split(output, "\n")
 	for i := 1; i < len(lines); i++ {
-		caller := lines[i-1]
-		if strings.HasPrefix(caller, pluginPath+".") || strings.HasPrefix(caller, escaped(pluginPath)+".") {
+		if strings.HasPrefix(lines[i-1], pluginPath+".") {
 			file, _, _ := strings.Cut(strings.TrimSpace(lines[i]), " +0x")
 			return " at " + file
 		}

@@ -76,7 +76,7 @@ func (s *settings) take(root *cobra.Command, argv []string) ([]string, error) {
 		case flag != nil && !has && next && flag.Value.Type() == "bool" && slices.Contains([]string{"true", "false", "1", "0"}, strings.ToLower(argv[i+1])):
 			i++
 			rest = append(rest, name+"="+strings.ToLower(argv[i]))
-		case flag != nil && !has && next:
+		case flag != nil && !has && next && flag.Value.Type() != "bool":
 			i++
 			rest = append(rest, name+"="+argv[i])
 		default:

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -26,7 +27,13 @@ func main() {
 }
 
 // run is the whole program; it returns the exit code.
-func run(argv []string) int {
+func run(argv []string) (code int) {
+	defer func() {
+		if r := recover(); r != nil {
+			fmt.Fprintf(os.Stderr, "swiftgo: a bug in swiftgo ended this run: %v; please report it with what follows\n%s", r, debug.Stack())
+			code = 2
+		}
+	}()
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{ReplaceAttr: withoutTime})))
 	ctx, stop := interruptible()
 	defer stop()

@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 
 func build(dir string) error {
 	commands := [][]string{{"-o", binary, "."}}
-	sources, err := filepath.Glob("../../contrib/*/")
+	sources, err := filepath.Glob("../../contrib/*")
 	if err != nil {
 		return err
 	}

@@ -65,11 +65,11 @@ func (q *quickstart) run(ctx context.Context) error {
 	c.Model, c.Dataset, c.ValDataset, c.PluginsDir = q.path("model"), []string{q.path("train.jsonl")}, []string{q.path("heldout.jsonl#64")}, q.plugins
 	c.TunerType, c.LossType, c.LossScale, c.Optimizer, c.EvalMetric = "full", "focal", "last_answer", "custom", "exact"
 	c.Callbacks = []string{"patience"}
-	c.LearningRate, c.WarmupRatio, c.WeightDecay = 3e-3, 0.05, 0.01
+	c.LearningRate, c.WarmupRatio, c.WeightDecay = 6e-4, 0.05, 0.1
 	c.PerDeviceTrainBatchSize, c.GradientAccumulationSteps, c.PerDeviceEvalBatchSize = 64, 1, 64
 	c.MaxSteps, c.EvalSteps, c.SaveSteps, c.SaveTotalLimit, c.LoggingSteps = q.steps, max(1, q.steps/6), max(1, q.steps/6), 2, 25
 	c.OutputDir, c.AddVersion = q.path("run"), false
-	own := map[string]map[string]any{"focal": {"gamma": 1}, "patience": {"interval": 6}}
+	own := map[string]map[string]any{"focal": {"gamma": 1}, "patience": {"evaluations": 6}}
 	if err := c.Complete(); err != nil {
 		return err
 	}

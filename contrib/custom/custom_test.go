@@ -49,6 +49,9 @@ func TestSteps(t *testing.T) {
 			if math.Abs(float64(got)-w[i]) > 1e-5 {
 				t.Fatalf("element %d: %g, want %g", i, got, w[i])
 			}
+			if kept := l.(*lion).State()["a.weight"].Float32s()[i]; math.Abs(float64(kept)-m[i]) > 1e-6 {
+				t.Fatalf("momentum %d: %g, want %g", i, kept, m[i])
+			}
 		}
 	}
 }

@@ -23,6 +23,7 @@ func TestStops(t *testing.T) {
 		{nil, []float64{2, 1, 1.5, 1, 1.1}, 5},
 		{nil, []float64{5, 4, 3, 2, 1}, 0},
 		{map[string]any{"greater": true, "evaluations": 2}, []float64{0.1, 0.5, 0.5, 0.4}, 4},
+		{map[string]any{"greater": true, "delta": 0.5, "evaluations": 1}, []float64{1, 1.6, 1.9}, 3},
 		{map[string]any{"delta": 0.5, "evaluations": 1}, []float64{2, 1.4, 1}, 3},
 		{map[string]any{"evaluations": 2}, []float64{math.NaN(), math.NaN(), 1}, 2},
 		{map[string]any{"evaluations": 2}, []float64{math.NaN(), 2, 1}, 0},

@@ -102,13 +102,17 @@ func TestLoraStart(t *testing.T) {
 	l, _ := prepared(t, map[string]any{"rank": 600})
 	seen := map[float32]string{}
 	for _, p := range l.pairs {
-		bound, squares := 1/math.Sqrt(float64(p.In)), 0.0
+		bound, sum, squares := 1/math.Sqrt(float64(p.In)), 0.0, 0.0
 		a := p.a.Data()
 		for _, x := range a {
 			if math.Abs(float64(x)) > bound {
 				t.Fatalf("%s: %g is beyond %g", p.a.Name, x, bound)
 			}
+			sum += float64(x)
 			squares += float64(x) * float64(x)
+		}
+		if mean := sum / float64(len(a)); math.Abs(mean) > 0.1*bound {
+			t.Errorf("%s: mean %g, want 0", p.a.Name, mean)
 		}
 		if got, want := squares/float64(len(a)), bound*bound/3; math.Abs(got/want-1) > 0.1 {
 			t.Errorf("%s: variance %g, want %g", p.a.Name, got, want)

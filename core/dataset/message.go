@@ -148,7 +148,7 @@ func (b *block) read(role string) (string, string, error) {
 		}
 		return template.Tool, text.String(), nil
 	}
-	return "", "", bad("bad content", "has content of type %q, want text", b.Type)
+	return "", "", bad("bad content", "has content of type %q, want {\"type\": \"text\", \"text\": …}", b.Type)
 }
 
 // textOf returns the content of a message: text, or, where tools are called or

@@ -20,22 +20,15 @@ import (
 // parseSpec splits path#n. A file that is really called so is taken whole; n is
 // 0 where all rows are wanted.
 func parseSpec(spec string) (path string, n int, err error) {
-	path, number, ok := cutLast(spec, "#")
-	if _, err := os.Stat(spec); !ok || err == nil {
+	at := strings.LastIndex(spec, "#")
+	if _, err := os.Stat(spec); at < 0 || err == nil {
 		return spec, 0, nil
 	}
-	n, err = strconv.Atoi(number)
+	n, err = strconv.Atoi(spec[at+1:])
 	if err != nil || n < 1 {
-		return "", 0, fmt.Errorf("dataset %s: the number of rows is %q, want 1 or more", spec, number)
+		return "", 0, fmt.Errorf("dataset %s: the number of rows is %q, want 1 or more", spec, spec[at+1:])
 	}
-	return path, n, nil
-}
-
-func cutLast(s, sep string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
-	}
-	return s, "", false
+	return spec[:at], n, nil
 }
 
 // readFile appends the rows of a file.

@@ -1,5 +1,6 @@
 // Attention on blocks of 64 queries and 64 keys. Inputs are packed first: rows of hp floats, hd of them used and the
-// others 0; a sequence has its length rounded up to 16 rows. Included by impl.h.
+// others 0; a sequence has its length rounded up to 16 rows. Rows past its end hold anything, and only results that nobody
+// reads depend on them. Included by impl.h.
 
 enum { BLOCK = 64, PAD = 16 };
 
@@ -35,13 +36,12 @@ static void multiply(long m, long n, long kk, const float *a, long sm, long sk, 
 	}
 }
 
-// y [t rounded up, dp] = s · x [t,d].
+// y [t rounded up, dp] = s · x [t,d]. The rows from t on keep what they had.
 static void pack_rows(long t, long d, long dp, float s, const float *x, long ldx, float *y) {
 	for (long i = 0; i < t; i++, x += ldx, y += dp) {
 		for (long j = 0; j < d; j++) y[j] = x[j] * s;
 		for (long j = d; j < dp; j++) y[j] = 0;
 	}
-	memset(y, 0, (round_up(t, PAD) - t) * dp * 4);
 }
 
 // x [t,d] in blocks of 64 rows, each transposed to [d, rows rounded up]: with t between the rows of the whole transpose,
@@ -63,7 +63,6 @@ static void attention(long i0, long nq, long hd, long hp, const float *q, long l
 	long mq = round_up(nq, 4);
 	for (long i = 0; i < nq; i++)
 		for (long j = 0; j < hd; j++) qs[i * hd + j] = q[i * ldq + j] * sc;
-	memset(qs + nq * hd, 0, (mq - nq) * hd * 4);
 	memset(acc, 0, mq * hp * 4);
 	for (long i = 0; i < nq; i++) m[i] = -INFINITY, s[i] = 0;
 	for (long j0 = 0; j0 <= i0; j0 += BLOCK) {

@@ -52,9 +52,9 @@ func (p *Pool) Close() {
 	}
 }
 
-// Run calls f(i, worker) once for every i in [0,n), in no order, and returns when all have returned. No two calls that
-// run at the same time have the same worker. If f panics, the rest is given up and Run panics with the same value.
-// A Run inside f, or beside another Run, does all its work on its caller.
+// Run calls f(i, worker) once for every i in [0,n), in no order, and returns when all have returned. No two of its calls
+// that run at the same time have the same worker. If f panics, the rest is given up and Run panics with the same value.
+// A Run inside f, or beside another Run, does all its work on its caller, as worker 0.
 func (p *Pool) Run(n int, f func(i, worker int)) {
 	if n <= 1 || len(p.wake) == 0 || !p.mu.TryLock() {
 		for i := range n {

@@ -69,7 +69,7 @@ func Infer(ctx context.Context, c Config, o InferOptions, reg *registry.Registry
 	if err != nil {
 		return nil, err
 	}
-	rows, err := dataset.Open(c.ValDataset, dataset.Options{Seed: c.Seed, Strict: c.Strict})
+	rows, err := dataset.Open(c.ValDataset, dataset.Options{Seed: c.Seed, Strict: c.Strict, Prompts: true})
 	if err != nil {
 		return nil, err
 	}

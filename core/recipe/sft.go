@@ -36,18 +36,18 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer) (
 	if err != nil {
 		return nil, err
 	}
-	tok, err := tokenizer.Load(c.Model)
+	conf, err := model.LoadConfig(c.Model)
 	if err != nil {
 		return nil, err
 	}
-	conf, err := model.LoadConfig(c.Model)
+	tok, err := tokenizer.Load(c.Model)
 	if err != nil {
 		return nil, err
 	}
 	if tok.Size() > conf.VocabSize {
 		slog.Warn("the tokenizer knows more tokens than the model", "tokenizer", tok.Size(), "model", conf.VocabSize)
 	}
-	train, val, err := encode(&c, conf, tok, ext)
+	train, val, err := encode(&c, conf, tok, ext, reg)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer) (
 
 	t := &trainer.Trainer{
 		Model: m, Loss: ext.loss, LossName: c.LossType, Optimizer: optimizer, Schedule: schedule, Callbacks: ext.callbacks,
-		Train: train, Eval: val, Metric: ext.metric, Options: c.options(run.dir, steps),
+		Train: train, Metric: ext.metric, Options: c.options(run.dir, steps),
 		Save: func(dir string) error {
 			if err := tuned.save(dir); err != nil {
 				return err
@@ -101,6 +101,9 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer) (
 			}
 			return checkpoint.WriteJSON(filepath.Join(dir, "args.json"), arguments(&c, reg))
 		},
+	}
+	if val != nil {
+		t.Eval = val
 	}
 	t.Decode = func(ids []int32) string { return tok.Decode(ids, false) }
 	if c.ResumeFromCheckpoint != "" {
@@ -161,10 +164,15 @@ func chosen(c *Config, reg *registry.Registry) (*extensions, error) {
 
 // encode opens the data and turns it into batches of tokens; val is nil if
 // there is nothing to evaluate on.
-func encode(c *Config, conf *model.Config, tok *tokenizer.Tokenizer, ext *extensions) (train, val *dataset.Loader, err error) {
+func encode(c *Config, conf *model.Config, tok *tokenizer.Tokenizer, ext *extensions, reg *registry.Registry) (train, val *dataset.Loader, err error) {
 	chat, err := template.Find(c.Template, c.UseChatTemplate, tok)
 	if err != nil {
 		return nil, nil, err
+	}
+	if name := chat.AgentTemplate; ext.tools == nil && name != "" && reg.Has("agent_template", name) == nil { // the family's own
+		if ext.tools, err = reg.AgentTemplate(name); err != nil {
+			return nil, nil, err
+		}
 	}
 	length, err := c.maxLength(conf, tok)
 	if err != nil {
@@ -187,11 +195,11 @@ func encode(c *Config, conf *model.Config, tok *tokenizer.Tokenizer, ext *extens
 			return nil, nil, err
 		}
 	}
-	if train, err = dataset.NewLoader(rows, enc, dataset.Batching{Batch: c.PerDeviceTrainBatchSize, Accumulate: c.GradientAccumulationSteps, Shuffle: c.DatasetShuffle, Seed: c.DataSeed}); err != nil {
+	if train, err = dataset.NewLoader(rows, enc, dataset.Batching{Batch: c.PerDeviceTrainBatchSize, Accumulate: c.GradientAccumulationSteps, Shuffle: c.DatasetShuffle, Seed: c.DataSeed, Strict: c.Strict}); err != nil {
 		return nil, nil, err
 	}
 	if held != nil {
-		if val, err = dataset.NewLoader(held, enc, dataset.Batching{Batch: c.PerDeviceEvalBatchSize, Accumulate: 1}); err != nil {
+		if val, err = dataset.NewLoader(held, enc, dataset.Batching{Batch: c.PerDeviceEvalBatchSize, Accumulate: 1, Strict: c.Strict}); err != nil {
 			return nil, nil, fmt.Errorf("evaluation data: %w", err)
 		}
 	}

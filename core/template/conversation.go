@@ -256,21 +256,14 @@ func (e *Encoder) think(turns []turn, history bool) {
 			p := &turns[i].answer[k]
 			switch {
 			case !history && !turns[i].last:
-				if _, after, ok := cutLast(p.text, endOfThought); ok {
-					p.text = strings.TrimSpace(after)
+				if i := strings.LastIndex(p.text, endOfThought); i >= 0 {
+					p.text = strings.TrimSpace(p.text[i+len(endOfThought):])
 				}
 			case k == 0 && !strings.HasPrefix(p.text, "<think>"):
 				p.text = empty + p.text
 			}
 		}
 	}
-}
-
-func cutLast(s, sep string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
-	}
-	return s, "", false
 }
 
 // system returns the system prompt of a conversation without one of its own.

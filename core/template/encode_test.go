@@ -171,6 +171,38 @@ func TestBadConversations(t *testing.T) {
 	}
 }
 
+// TestThoughtsOfHistory checks that a hybrid thinking model sees its thoughts
+// of earlier rounds only where it is trained on them.
+func TestThoughtsOfHistory(t *testing.T) {
+	c := chat("user:q", "assistant:<think>\nr1\n</think>\n\na1", "user:q", "assistant:a2", "user:q")
+	for _, x := range []struct {
+		scale  string
+		answer []string
+	}{
+		{"last_round", []string{"a1", "a2"}},
+		{"default", []string{"<think>\nr1\n</think>\n\na1", "<think>\n\n</think>\n\na2"}},
+	} {
+		e := &Encoder{Chat: find(t, "qwen3"), Tokenizer: toy{}, Scale: Chain(strategies[x.scale])}
+		pieces, err := e.Pieces(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var answers []string
+		for _, p := range pieces {
+			if p.Role == api.Response {
+				answers = append(answers, p.Text)
+			}
+		}
+		if !slices.Equal(answers, x.answer) {
+			t.Errorf("%s: answers %q, want %q", x.scale, answers, x.answer)
+		}
+		prompt, err := e.Prompt(c)
+		if text := (toy{}).Decode(prompt, false); err != nil || strings.Contains(text, "r1") || !strings.HasSuffix(text, "<think>\n\n</think>\n\n") {
+			t.Errorf("prompt %q, %v", text, err)
+		}
+	}
+}
+
 // TestTurnEndsOnce checks that only the end of the answer is trained on where
 // the next turn begins with the same text.
 func TestTurnEndsOnce(t *testing.T) {

@@ -33,10 +33,7 @@ func (c chain) Strategy() {}
 
 // weigh splits a segment into pieces, heeding what its message says itself.
 func (e *Encoder) weigh(s segment) ([]api.Piece, error) {
-	scales, ok := e.Scale.(chain)
-	if !ok {
-		scales = chain{e.Scale}
-	}
+	scales := e.chain()
 	var pieces []api.Piece
 	switch trained := s.loss; {
 	case trained != nil && !*trained:
@@ -64,6 +61,14 @@ func (e *Encoder) weigh(s segment) ([]api.Piece, error) {
 	return pieces, nil
 }
 
+// chain returns the loss scale as a chain, whose first member is the strategy.
+func (e *Encoder) chain() chain {
+	if c, ok := e.Scale.(chain); ok {
+		return c
+	}
+	return chain{e.Scale}
+}
+
 // trains reports whether the strategy of a chain trains on any of s.
 func trains(c chain, s api.Segment) bool {
 	for _, p := range c[0].Weigh(s) {
@@ -76,10 +81,7 @@ func trains(c chain, s api.Segment) bool {
 
 // lastRoundOnly reports whether the strategy trains on the last round alone.
 func (e *Encoder) lastRoundOnly() bool {
-	scales, ok := e.Scale.(chain)
-	if !ok {
-		scales = chain{e.Scale}
-	}
+	scales := e.chain()
 	s := api.Segment{Text: "a", Role: api.Response, Query: "a"}
 	if trains(scales, s) {
 		return false

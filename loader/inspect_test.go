@@ -1,0 +1,190 @@
+package loader
+
+import (
+	"bytes"
+	"debug/elf"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"testing"
+
+	"swiftgo/api"
+)
+
+func TestInspect(t *testing.T) {
+	f, err := Inspect(filepath.Join(built, "nine.so"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.PluginPath != "swiftgo/loader/testdata/nine" || f.Build.GoVersion != runtime.Version() || f.setting("-trimpath") != "true" {
+		t.Errorf("plugin path %s, Go %s, -trimpath %s", f.PluginPath, f.Build.GoVersion, f.setting("-trimpath"))
+	}
+	for _, pkg := range []string{"runtime", "gorgonia.org/tensor", "swiftgo/api"} {
+		if len(f.Packages[pkg]) != 16 {
+			t.Errorf("fingerprint of %s: %q", pkg, f.Packages[pkg])
+		}
+	}
+	got := map[string]string{}
+	for _, e := range f.Exports {
+		got[e.Name] = e.Type
+	}
+	want := map[string]string{"Plugin": "api.Manifest", "Losses": "main.losses"}
+	for i, fields := 0, reflect.TypeFor[api.Exports](); i < fields.NumField(); i++ {
+		if name := fields.Field(i).Name; want[name] == "" {
+			want[name] = fields.Field(i).Type.String()
+		}
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("exports %v\nwant %v", got, want)
+	}
+	if path, version := f.module("gorgonia.org/tensor/native"); path != "gorgonia.org/tensor" || !strings.HasPrefix(version, "v0.") {
+		t.Errorf("module %s %s", path, version)
+	}
+}
+
+// TestKinds checks that every field of api.Exports has a kind.
+func TestKinds(t *testing.T) {
+	fields := reflect.TypeFor[api.Exports]()
+	if fields.NumField() != len(kinds) {
+		t.Fatalf("%d kinds for %d fields", len(kinds), fields.NumField())
+	}
+	for i, k := range kinds {
+		if fields.Field(i).Name != k.variable {
+			t.Errorf("kind %d is %s, want %s", i, k.variable, fields.Field(i).Name)
+		}
+	}
+}
+
+// pair returns two files that fit each other, to change one of them.
+func pair() (host, f *File) {
+	make := func() *File {
+		return &File{Path: "x.so", Machine: elf.EM_X86_64, Packages: map[string]string{"fmt": "1", "swiftgo/api": "2", "gorgonia.org/tensor": "3", "gorgonia.org/tensor/native": "4"},
+			Exports: []Export{{Name: "Losses", Type: wanted("Losses").String()}},
+			Build: &debug.BuildInfo{GoVersion: "go1.26.8", Main: debug.Module{Path: "swiftgo", Version: "(devel)"},
+				Deps:     []*debug.Module{{Path: "gorgonia.org/tensor", Version: "v0.9.24"}},
+				Settings: []debug.BuildSetting{{Key: "-trimpath", Value: "true"}, {Key: "GOAMD64", Value: "v1"}}}}
+	}
+	return make(), make()
+}
+
+func TestFits(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(f *File)
+		want   string
+	}{
+		{"equal", func(*File) {}, ""},
+		{"more packages", func(f *File) { f.Packages["example.com/x"] = "9" }, ""},
+		{"machine", func(f *File) { f.Machine = elf.EM_AARCH64 }, "x.so: built for another machine: EM_AARCH64, want EM_X86_64; build it with GOARCH=" + runtime.GOARCH},
+		{"release", func(f *File) { f.Build.GoVersion = "go1.25.1" }, "x.so: built with go1.25.1, this program with go1.26.8; build both with the same Go, e.g. GOTOOLCHAIN=go1.26.8"},
+		{"api", func(f *File) { f.Packages["swiftgo/api"] = "x" }, "x.so: built with packages that differ from this program's: swiftgo (swiftgo/api); build it again: ./build.sh DIR"},
+		{"dependency", func(f *File) {
+			f.Packages["gorgonia.org/tensor"], f.Packages["gorgonia.org/tensor/native"] = "x", "x"
+			f.Build.Deps[0].Version = "v0.9.23"
+		}, "x.so: built with packages that differ from this program's: gorgonia.org/tensor v0.9.23, here v0.9.24 (gorgonia.org/tensor, gorgonia.org/tensor/native); in the plugin's folder: go get gorgonia.org/tensor@v0.9.24, then build it again: ./build.sh DIR"},
+		{"two modules", func(f *File) {
+			f.Packages["gorgonia.org/tensor"], f.Packages["fmt"] = "x", "x"
+			f.Build.Deps[0].Replace = &debug.Module{Path: "../tensor"}
+		}, "x.so: built with packages that differ from this program's: gorgonia.org/tensor v0.9.24 => ../tensor, here v0.9.24 (gorgonia.org/tensor); std (fmt); in the plugin's folder: go get …"},
+		{"race", func(f *File) {
+			f.Packages["fmt"] = "x"
+			f.Build.Settings = append(f.Build.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+		}, "x.so: built with -race, which this program was not, so built with packages …; build it with the same flags: ./build.sh DIR"},
+		{"level", func(f *File) { f.Build.Settings[1].Value = "v9" }, "x.so: built for GOAMD64=v9, this processor has " + cpuLevel() + "; build it with GOAMD64=" + cpuLevel()},
+		{"setting that does not matter", func(f *File) { f.Build.Settings = f.Build.Settings[1:] }, ""},
+		{"manifest", func(f *File) { f.Exports = append(f.Exports, Export{Name: "Plugin", Type: "string"}) }, "x.so: Plugin is a string, want api.Manifest; declare …"},
+		{"another map", func(f *File) { f.Exports[0].Type = "map[string]interface {}" }, "x.so: Losses is a map[string]any, want map[string]func(*api.Args) (api.Loss, error); declare …"},
+	} {
+		host, f := pair()
+		c.change(f)
+		text := ""
+		if err := fits(host, f); err != nil {
+			text = err.Error()
+		}
+		t.Run(c.name, func(t *testing.T) { matches(t, text, c.want) })
+	}
+}
+
+func TestConflicts(t *testing.T) {
+	host, a := pair()
+	_, b := pair()
+	a.Path, a.PluginPath, a.SHA256 = "a.so", "example.com/a", "1"
+	b.Path, b.PluginPath, b.SHA256 = "b.so", "example.com/b", "2"
+	dependency := func(f *File, hash, version string) {
+		f.Packages["example.com/shared"] = hash
+		f.Build.Deps = append(f.Build.Deps, &debug.Module{Path: "example.com/shared", Version: version})
+	}
+	dependency(a, "x", "v1.0.0")
+	if errs := conflicts(host, []*File{a, b}); errs != nil {
+		t.Errorf("conflicts %v", errs)
+	}
+	dependency(b, "y", "v1.1.0")
+	matches(t, conflicts(host, []*File{a, b}).Error(), "b.so: built with other versions than a.so of packages that the two share: example.com/shared (v1.0.0 there, v1.1.0 here); remove one of the two")
+	b.PluginPath = a.PluginPath
+	matches(t, conflicts(host, []*File{a, b}).Error(), "b.so: another build of a.so: both are example.com/a; remove one of the two")
+	b.SHA256 = a.SHA256
+	matches(t, conflicts(host, []*File{a, b}).Error(), "b.so: a copy of a.so; remove one of the two")
+}
+
+func TestScan(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"b.so", "a.so", "a.so.bak"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for to, from := range map[string]string{"linked.so": "a.so", "dangling.so": "nowhere", "device.so": "/dev/null", "folder.so": "."} {
+		if err := os.Symlink(from, filepath.Join(dir, to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	paths, skipped, err := Scan(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := func(name string) string { return filepath.Join(dir, name) }
+	if want := []string{path("a.so"), path("b.so"), path("linked.so")}; !reflect.DeepEqual(paths, want) {
+		t.Errorf("paths %v, want %v", paths, want)
+	}
+	want := []Skip{{path("a.so.bak"), "not named .so"}, {path("dangling.so"), "a link that leads nowhere"}, {path("device.so"), "not a regular file"}, {path("folder.so"), "a folder"}}
+	if !reflect.DeepEqual(skipped, want) {
+		t.Errorf("skipped %v, want %v", skipped, want)
+	}
+}
+
+// TestDamage reads a plugin with bytes changed and its end cut off: there may be
+// an error, but no panic, and no end that goes unnoticed.
+func TestDamage(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(built, "nothing.so"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := elf.NewFile(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	places := []uint64{0}
+	for _, name := range []string{".go.module", ".dynsym", ".rela.dyn", ".go.buildinfo"} {
+		if s := file.Section(name); s != nil {
+			places = append(places, s.Offset)
+		}
+	}
+	for range 150 {
+		changed := bytes.Clone(data)
+		for range 1 + r.IntN(3) {
+			changed[places[r.IntN(len(places))]+uint64(r.IntN(512))] = byte(r.Uint32())
+		}
+		read(bytes.NewReader(changed), int64(len(changed)))
+	}
+	for range 20 {
+		n := r.IntN(len(data) - 1)
+		if _, err := read(bytes.NewReader(data[:n]), int64(n)); err == nil {
+			t.Errorf("the first %d bytes of %d pass", n, len(data))
+		}
+	}
+}
