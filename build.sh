@@ -64,7 +64,7 @@ outside() {
 		[ -n "$module" ] || { echo "build.sh: $dir belongs to no Go module; run 'go mod init example.com/$name' in it" >&2; exit 1; }
 		work=$(mktemp -d)
 		trap 'rm -rf "$work"' RETURN
-		printf 'go 1.26\n\nuse (\n\t%q\n\t%q\n)\n\nreplace swiftgo v0.0.0 => %q\n' "$root" "$module" "$root" >"$work/go.work"
+		printf 'go 1.26.0\n\nuse (\n\t%q\n\t%q\n)\n\nreplace swiftgo v0.0.0 => %q\n' "$root" "$module" "$root" >"$work/go.work"
 		(cd "$dir" && GOWORK="$work/go.work" go build "${flags[@]}" -buildmode=plugin -o "$root/plugins/$name.so" .)
 	fi
 	echo "plugins/$name.so"
