@@ -29,6 +29,7 @@ type Engine struct {
 var (
 	_ api.Engine          = (*Engine)(nil)
 	_ tensor.MatMuler     = (*Engine)(nil)
+	_ tensor.Adder        = (*Engine)(nil)
 	_ tensor.NonStdEngine = (*Engine)(nil)
 )
 

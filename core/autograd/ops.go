@@ -32,8 +32,9 @@ func (e *Engine) Embedding(w *api.Var, ids []int32) *api.Var {
 	}, w)
 }
 
-// Add returns a+b, two tensors of one shape.
-func (e *Engine) Add(a, b *api.Var) *api.Var {
+// Residual returns a+b, two tensors of one shape: a residual connection. (Add is
+// the name of gorgonia's own.)
+func (e *Engine) Residual(a, b *api.Var) *api.Var {
 	out := e.New(a.Shape()...)
 	kernel.Add(e.pool, a.Data(), b.Data(), out.Float32s())
 	return api.Apply(out, func(grad *tensor.Dense) []*tensor.Dense {

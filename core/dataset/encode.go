@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"swiftgo/core/registry"
 	"swiftgo/core/template"
 )
 
@@ -58,7 +59,8 @@ func (d *Dataset) keep(enc *template.Encoder, strict bool) (rows []Row, encoded 
 			untrained++
 		default:
 			err = fmt.Errorf("%s: %w", row.Source, err)
-			if strict || errors.Is(err, template.ErrNoAgentTemplate) {
+			var broken *registry.ExtensionError // not the row's fault
+			if strict || errors.As(err, &broken) || errors.Is(err, template.ErrNoAgentTemplate) {
 				return nil, nil, dropped, err
 			}
 			dropped.add(notWritten, err)

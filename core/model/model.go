@@ -164,9 +164,9 @@ func (m *Model) Forward(ids, starts []int32) *api.Output {
 		}
 		q = e.Rope(q, c.Heads, c.HeadDim, m.table, positions)
 		k = e.Rope(k, c.KVHeads, c.HeadDim, m.table, positions)
-		x = e.Add(x, l.o.Forward(e.Attention(q, k, v, starts, c.Heads, c.KVHeads, c.HeadDim)))
+		x = e.Residual(x, l.o.Forward(e.Attention(q, k, v, starts, c.Heads, c.KVHeads, c.HeadDim)))
 		h = e.RMSNorm(x, l.norm2.Var, eps)
-		x = e.Add(x, l.down.Forward(e.SwiGLU(l.gate.Forward(h), l.up.Forward(h))))
+		x = e.Residual(x, l.down.Forward(e.SwiGLU(l.gate.Forward(h), l.up.Forward(h))))
 	}
 	return api.NewOutput(e.RMSNorm(x, m.norm.Var, eps), head{m})
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"swiftgo/api"
+	"swiftgo/core/registry"
 )
 
 // Tokenizer is what an Encoder needs of a tokenizer.
@@ -97,7 +98,8 @@ type Piece struct {
 
 // Pieces returns the whole conversation as it is written for training, weighed
 // by the loss scale.
-func (e *Encoder) Pieces(c *Conversation) ([]Piece, error) {
+func (e *Encoder) Pieces(c *Conversation) (weighed []Piece, err error) {
+	defer registry.Catch(&err) // Weigh returns no error
 	segments, err := e.render(c, true, !e.lastRoundOnly())
 	if err != nil {
 		return nil, err

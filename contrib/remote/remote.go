@@ -1,4 +1,4 @@
-// Remoteprm is a plugin with one process reward model, remote, that has a large
+// Remote is a plugin with one process reward model, remote, that has a large
 // language model judge answers step by step, as in Zheng et al. 2023 ("Judging
 // LLM-as-a-judge"). The judge is any server that speaks the protocol of OpenAI's
 // chat completions, such as vLLM's, or swiftgo's own.

@@ -1,4 +1,4 @@
-// Mathorm is a plugin with one outcome reward model, boxed_math, that rewards an
+// Boxedmath is a plugin with one outcome reward model, boxed_math, that rewards an
 // answer whose \boxed{} result is that of the dataset, as Lightman et al. 2023
 // ("Let's verify step by step") mark answers to the MATH problems.
 //

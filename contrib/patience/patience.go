@@ -1,4 +1,4 @@
-// Earlystop is a plugin with one callback, patience, that ends training when a
+// Patience is a plugin with one callback, patience, that ends training when a
 // measurement of the evaluations has not become better for a while (Prechelt
 // 1998, "Early stopping – but when?").
 //
