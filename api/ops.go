@@ -12,6 +12,9 @@ import (
 
 // Add returns v+w.
 func (v *Var) Add(w *Var) *Var {
+	if v.Shape().Eq(w.Shape()) {
+		return sum(v, w)
+	}
 	return binary("add", v, w, func(a, b float32) float32 { return a + b },
 		func(a, b, y float32) (float32, float32) { return 1, 1 })
 }
@@ -105,6 +108,19 @@ func (v *Var) Max(x float64) *Var {
 			}
 			return 0
 		})
+}
+
+// sum is Add of two tensors of one shape: its gradient is that of the result.
+func sum(v, w *Var) *Var {
+	out := fresh(v.Shape(), v, w)
+	a, b, y := v.Data(), w.Data(), out.Float32s()
+	rows(engineOf(v, w), len(y), func(from, to int) {
+		a, b, y := a[from:to], b[from:to], y[from:to]
+		for i := range y {
+			y[i] = a[i] + b[i]
+		}
+	})
+	return Apply(out, func(grad *tensor.Dense) []*tensor.Dense { return []*tensor.Dense{grad, grad} }, v, w)
 }
 
 // unary returns f of each element; slope is the derivative at a, where y = f(a).

@@ -81,25 +81,38 @@ func (m *Model) Dropout(x *Var, p float64) *Var {
 	if !m.Training || p == 0 {
 		return x
 	}
-	mask := fresh(x.Shape(), x)
-	keep := float32(1 / (1 - p))
 	limit := uint32(p * (1 << 32))
-	data := mask.Float32s()
-	for i := 0; i < len(data); i += 2 {
+	mask := fresh(tensor.Shape{x.Shape().TotalSize() + 1}, x).Float32s()
+	for i := 0; i+1 < len(mask); i += 2 {
 		r := m.Rand.Uint64()
-		data[i] = kept(uint32(r), limit, keep)
-		if i+1 < len(data) {
-			data[i+1] = kept(uint32(r>>32), limit, keep)
+		mask[i], mask[i+1] = float32(1/(1-p)), float32(1/(1-p))
+		if uint32(r) < limit {
+			mask[i] = 0
+		}
+		if uint32(r>>32) < limit {
+			mask[i+1] = 0
 		}
 	}
-	return x.Mul(Const(mask))
+	out := fresh(x.Shape(), x)
+	multiply(engineOf(x), out.Float32s(), x.Data(), mask, false)
+	return Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
+		x.AddGrad(func(dx *tensor.Dense, add bool) { multiply(engineOf(x), dx.Float32s(), grad.Float32s(), mask, add) })
+		return nil
+	}, x)
 }
 
-func kept(r, limit uint32, keep float32) float32 {
-	if r < limit {
-		return 0
-	}
-	return keep
+// multiply sets, or with add adds to, y the products of x and the mask.
+func multiply(e Engine, y, x, mask []float32, add bool) {
+	rows(e, len(y), func(from, to int) {
+		y, x, mask := y[from:to], x[from:to], mask[from:to]
+		for i := range y {
+			if add {
+				y[i] += x[i] * mask[i]
+			} else {
+				y[i] = x[i] * mask[i]
+			}
+		}
+	})
 }
 
 // Linear is one weight matrix of the model, and the place a tuner attaches to.

@@ -223,6 +223,17 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// TestResumeWithoutPlugin sees the missing plugin named.
+func TestResumeWithoutPlugin(t *testing.T) {
+	out, dataset := filepath.Join(t.TempDir(), "out"), data(t, 8)
+	must(t, sft("qwen2", dataset, out, "--max_steps", "1", "--optimizer", "custom")...)
+	args := sft("qwen2", dataset, out, "--max_steps", "2", "--optimizer", "custom", "--resume_from_checkpoint", filepath.Join(out, "checkpoint-1"))
+	args[slices.Index(args, "--plugins_dir")+1] = t.TempDir()
+	if text, err := swiftgo(args...); err == nil || !strings.Contains(text, "the run used optimizer custom of plugins/custom.so (sha256 ") {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
 // peftConfig are the keys that PEFT writes for a LoraConfig.
 var peftConfig = []string{"alpha_pattern", "auto_mapping", "base_model_name_or_path", "bias", "fan_in_fan_out", "inference_mode", "init_lora_weights",
 	"layer_replication", "layers_pattern", "layers_to_transform", "loftq_config", "lora_alpha", "lora_dropout", "megatron_config", "megatron_core",

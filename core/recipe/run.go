@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -87,6 +88,37 @@ func arguments(c *Config, reg *registry.Registry) map[string]any {
 		args["own"] = own
 	}
 	return args
+}
+
+// samePlugins compares the plugins that a checkpoint was made with, as its
+// args.json names them, with those that are loaded: one that is missing is an
+// error, one that has changed is logged.
+func samePlugins(c *Config, reg *registry.Registry) error {
+	if c.ResumeFromCheckpoint == "" {
+		return nil
+	}
+	var args struct {
+		Plugins []registry.Entry `json:"plugins"`
+	}
+	path := filepath.Join(c.ResumeFromCheckpoint, "args.json")
+	if err := checkpoint.ReadJSON(path, &args); err != nil {
+		return fmt.Errorf("--resume_from_checkpoint: %w", err)
+	}
+	loaded := map[[2]string]registry.Entry{}
+	for _, e := range reg.List() {
+		loaded[[2]string{e.Kind, e.Name}] = e
+	}
+	for _, was := range args.Plugins {
+		now, ok := loaded[[2]string{was.Kind, was.Name}]
+		switch {
+		case was.File == "":
+		case !ok:
+			return fmt.Errorf("%s: the run used %s %s of %s (sha256 %s), which is not loaded; put the file into --plugins_dir", path, was.Kind, was.Name, was.File, was.SHA256)
+		case now.SHA256 != was.SHA256:
+			slog.Warn("a plugin is not the one that the checkpoint was made with", "kind", was.Kind, "name", was.Name, "file", now.File, "sha256", now.SHA256, "then", was.SHA256)
+		}
+	}
+	return nil
 }
 
 // announce says what is about to be trained, with what.

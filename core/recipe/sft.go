@@ -32,6 +32,9 @@ type Result struct {
 // SFT fine-tunes a model with complete settings (Config.Complete): everything named is found and checked first, then the
 // model is loaded and tuned, the data encoded, and the training loop run.
 func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer) (*Result, error) {
+	if err := samePlugins(&c, reg); err != nil {
+		return nil, err
+	}
 	ext, err := chosen(&c, reg)
 	if err != nil {
 		return nil, err
