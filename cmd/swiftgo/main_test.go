@@ -179,10 +179,10 @@ func TestFivePlugins(t *testing.T) {
 // TestResume kills a run in the middle and goes on from its checkpoint: the
 // losses are those of a run that was never killed, to the last digit.
 func TestResume(t *testing.T) {
-	for _, tuner := range []string{"lora", "full"} {
-		t.Run(tuner, func(t *testing.T) {
-			dataset := data(t, 30)
-			flags := []string{"--tuner_type", tuner, "--max_steps", "20", "--save_steps", "10", "--learning_rate", "1e-2", "--warmup_steps", "3", "--logging_steps", "1"}
+	for _, c := range []struct{ name, tuner, dtype string }{{"lora", "lora", "float32"}, {"full", "full", "float32"}, {"full in bfloat16", "full", "bfloat16"}} {
+		t.Run(c.name, func(t *testing.T) {
+			tuner, dataset := c.tuner, data(t, 30)
+			flags := []string{"--tuner_type", tuner, "--torch_dtype", c.dtype, "--max_steps", "20", "--save_steps", "10", "--learning_rate", "1e-2", "--warmup_steps", "3", "--logging_steps", "1"}
 			whole := filepath.Join(t.TempDir(), "whole")
 			must(t, sft("llama", dataset, whole, flags...)...)
 			cut := filepath.Join(t.TempDir(), "cut")

@@ -17,6 +17,7 @@ import (
 const (
 	adapterConfig  = "adapter_config.json"
 	adapterWeights = "adapter_model.safetensors"
+	masterWeights  = "master_weights.safetensors" // in float32, where the model is saved in less
 )
 
 // tuned is a model that a tuner has prepared.
@@ -87,7 +88,10 @@ func (t *tuned) adapted() bool {
 // save writes the model's part of a checkpoint into dir.
 func (t *tuned) save(dir string) error {
 	if !t.adapted() {
-		return SaveModel(t.m, dir, t.dtype, t.shard)
+		if err := SaveModel(t.m, dir, t.dtype, t.shard); err != nil || t.dtype == checkpoint.F32 || t.config.SaveOnlyModel {
+			return err
+		}
+		return checkpoint.WriteSafetensors(filepath.Join(dir, masterWeights), t.m.Tensors(checkpoint.F32), nil)
 	}
 	a := &api.Adapter{Tensors: map[string]*tensor.Dense{}}
 	if s, ok := t.tuner.(api.Saver); ok {
@@ -161,23 +165,23 @@ func (t *tuned) loadModel(dir string) error {
 	if _, ok := t.tuner.(api.Saver); ok {
 		return fmt.Errorf("%s: no %s in it; want a checkpoint made with --tuner_type %s", dir, adapterConfig, t.name)
 	}
-	saved, err := model.Load(dir, t.m.Engine)
-	if err != nil {
-		return err
-	}
 	if err := t.tuner.Prepare(t.m.Model); err != nil {
 		return err
 	}
-	byName := map[string]*api.Param{}
-	for _, p := range saved.Params {
-		byName[p.Name] = p
+	w, err := checkpoint.OpenFile(filepath.Join(dir, masterWeights))
+	if errors.Is(err, os.ErrNotExist) {
+		w, err = checkpoint.Open(dir)
 	}
+	if err != nil {
+		return err
+	}
+	defer w.Close()
 	for _, p := range t.m.Params {
-		from, ok := byName[p.Name]
-		if !ok {
-			return fmt.Errorf("%s: tensor %s is missing", dir, p.Name)
+		data, shape, err := w.Read(p.Name)
+		if err != nil {
+			return err
 		}
-		if err := p.Assign(from.Value()); err != nil {
+		if err := p.Assign(tensor.New(tensor.WithShape(shape...), tensor.WithBacking(data))); err != nil {
 			return fmt.Errorf("%s: %w", dir, err)
 		}
 	}
