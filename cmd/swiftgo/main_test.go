@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -405,12 +404,9 @@ func TestBadInput(t *testing.T) {
 			if strings.Contains(text, "goroutine ") || strings.Contains(text, "panic") {
 				t.Errorf("a panic reached the user:\n%s", text)
 			}
-			filepath.WalkDir(out, func(path string, d fs.DirEntry, err error) error {
-				if err == nil && (strings.HasPrefix(d.Name(), ".tmp") || strings.HasPrefix(d.Name(), "checkpoint-")) && c.name != "loss that becomes NaN" {
-					t.Errorf("%s is left behind", path)
-				}
-				return nil
-			})
+			if _, err := os.Stat(out); err == nil && c.name != "loss that becomes NaN" {
+				t.Errorf("%s is left behind", out)
+			}
 		})
 	}
 }

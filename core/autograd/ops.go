@@ -97,6 +97,13 @@ func (e *Engine) Attention(q, k, v *api.Var, starts []int32, heads, kvHeads, hea
 	}, q, k, v)
 }
 
+// AttendCached is attention without a gradient of the last tokens of one
+// sequence: q and o [m, heads·headDim] are its last m tokens, k and v
+// [t, kvHeads·headDim] are of all its t.
+func (e *Engine) AttendCached(heads, kvHeads, headDim int, q, k, v, o []float32) {
+	kernel.AttentionCached(e.pool, heads, kvHeads, headDim, q, k, v, o)
+}
+
 // SwiGLU returns gate·sigmoid(gate)·up.
 func (e *Engine) SwiGLU(gate, up *api.Var) *api.Var {
 	out := e.New(gate.Shape()...)

@@ -151,8 +151,16 @@ func build(dir string, c *Config, e *autograd.Engine, data func(name string, sha
 // Forward runs the model on sequences that stand end to end; starts holds the
 // index of each one's first token.
 func (m *Model) Forward(ids, starts []int32) *api.Output {
+	c := m.Config
+	return m.forward(ids, m.positions(len(ids), starts), func(_ int, q, k, v *api.Var) *api.Var {
+		return m.Engine.Attention(q, k, v, starts, c.Heads, c.KVHeads, c.HeadDim)
+	})
+}
+
+// forward runs the layers. attend is the attention of a layer's queries, which,
+// like its keys, are turned to their positions.
+func (m *Model) forward(ids, positions []int32, attend func(layer int, q, k, v *api.Var) *api.Var) *api.Output {
 	c, e := m.Config, m.Engine
-	positions := m.positions(len(ids), starts)
 	eps := float32(c.NormEps)
 	x := e.Embedding(m.embed.Var, ids)
 	for i := range m.layers {
@@ -164,18 +172,17 @@ func (m *Model) Forward(ids, starts []int32) *api.Output {
 		}
 		q = e.Rope(q, c.Heads, c.HeadDim, m.table, positions)
 		k = e.Rope(k, c.KVHeads, c.HeadDim, m.table, positions)
-		x = e.Residual(x, l.o.Forward(e.Attention(q, k, v, starts, c.Heads, c.KVHeads, c.HeadDim)))
+		x = e.Residual(x, l.o.Forward(attend(i, q, k, v)))
 		h = e.RMSNorm(x, l.norm2.Var, eps)
 		x = e.Residual(x, l.down.Forward(e.SwiGLU(l.gate.Forward(h), l.up.Forward(h))))
 	}
 	return api.NewOutput(e.RMSNorm(x, m.norm.Var, eps), head{m})
 }
 
-// positions returns each token's place in its sequence, and sees that the
-// rotary table reaches that far.
+// positions returns each token's place in its sequence.
 func (m *Model) positions(n int, starts []int32) []int32 {
 	positions := make([]int32, n)
-	next, longest := 0, 0
+	next := 0
 	at := int32(0)
 	for i := range positions {
 		if next < len(starts) && int(starts[next]) == i {
@@ -183,12 +190,20 @@ func (m *Model) positions(n int, starts []int32) []int32 {
 		}
 		positions[i] = at
 		at++
-		longest = max(longest, int(at))
+	}
+	m.reach(positions)
+	return positions
+}
+
+// reach sees that the rotary table has all the positions.
+func (m *Model) reach(positions []int32) {
+	longest := 0
+	for _, p := range positions {
+		longest = max(longest, int(p)+1)
 	}
 	if have := len(m.table) / m.Config.HeadDim; have < longest {
 		m.table = m.Config.ropeTable(max(longest, min(2*have, m.Config.MaxPositions)))
 	}
-	return positions
 }
 
 // Hits returns how many tokens the cross entropies since the last call

@@ -1,6 +1,7 @@
 package model_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"os"
@@ -183,5 +184,89 @@ func TestStories(t *testing.T) {
 	got := m.Generate([][]int32{golden.Prompt}, len(golden.IDs)-len(golden.Prompt), nil)
 	if !slices.Equal(append(slices.Clone(golden.Prompt), got[0]...), golden.IDs) {
 		t.Errorf("greedy ids\n%v, want\n%v", got[0], golden.IDs)
+	}
+}
+
+// TestGenerateIsForward sees that continuing token by token, with the keys and
+// values kept, is what the whole text would say, for prompts of several lengths
+// together.
+func TestGenerateIsForward(t *testing.T) {
+	for _, family := range families {
+		m, ref, _ := load(t, family)
+		prompts := [][]int32{ref.InputIDs[0][:9], {}, ref.InputIDs[1][:1], ref.InputIDs[2][:20]}
+		got := m.Generate(prompts, 12, []int32{-1})
+		for i, p := range prompts {
+			text := slices.Clone(p)
+			for k, token := range got[i] {
+				m.Engine.Reset()
+				best := m.Forward(text, []int32{0}).Argmax()
+				if token != best[len(best)-1] {
+					t.Errorf("%s: token %d after prompt %d is %d, the whole text says %d", family, k, i, token, best[len(best)-1])
+				}
+				text = append(text, token)
+			}
+			if want := 12; len(got[i]) != want && len(p) > 0 {
+				t.Errorf("%s: %d tokens after prompt %d, want %d", family, len(got[i]), i, want)
+			}
+		}
+	}
+}
+
+// TestMistral loads the llama of testdata as a mistral: the layer is the same.
+func TestMistral(t *testing.T) {
+	llama, ref, dir := load(t, "llama")
+	copied := t.TempDir()
+	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = bytes.Replace(text, []byte(`"model_type": "llama"`), []byte(`"model_type": "mistral", "sliding_window": 40`), 1)
+	if err := os.WriteFile(filepath.Join(copied, "config.json"), text, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	m, err := model.Load(copied, llama.Engine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Config.MaxLength() != 40 {
+		t.Errorf("longest sequence %d, want the window's 40", m.Config.MaxLength())
+	}
+	b := ref.batch()
+	want := slices.Clone(llama.Forward(b.IDs, b.Starts).Logits().Data())
+	if got := m.Forward(b.IDs, b.Starts).Logits().Data(); !slices.Equal(got, want) {
+		t.Error("the logits differ from those of the llama")
+	}
+}
+
+// TestDtypes loads the weights as they come in F16, BF16 and in shards.
+func TestDtypes(t *testing.T) {
+	m, ref, dir := load(t, "qwen2")
+	b := ref.batch()
+	want := slices.Clone(m.Forward(b.IDs, b.Starts).Logits().Data())
+	for dtype, tolerance := range map[checkpoint.Dtype]float64{checkpoint.F32: 0, checkpoint.F16: 0.02, checkpoint.BF16: 0.15} {
+		to := t.TempDir()
+		if err := checkpoint.WriteSharded(to, m.Tensors(dtype), 50_000); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(filepath.Join(dir, "config.json"))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(to, "config.json"), text, 0o666)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := model.Load(to, m.Engine)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Engine.Reset()
+		for i, x := range again.Forward(b.IDs, b.Starts).Logits().Data() {
+			if math.Abs(float64(x-want[i])) > tolerance {
+				t.Fatalf("%s: logit %d is %g, want %g within %g", dtype, i, x, want[i], tolerance)
+			}
+		}
 	}
 }

@@ -94,7 +94,7 @@ func Infer(ctx context.Context, c Config, o InferOptions, reg *registry.Registry
 	if err != nil {
 		return nil, err
 	}
-	enc := &template.Encoder{Chat: chat, Tokenizer: tok, System: c.System}
+	enc := &template.Encoder{Chat: chat, Tokenizer: tok, System: c.System, Vocab: m.Config.VocabSize}
 	return answer(ctx, m, enc, rows, orm, o)
 }
 

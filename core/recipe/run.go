@@ -25,6 +25,8 @@ type runDir struct {
 	dir   string
 	lock  *checkpoint.DirLock
 	began time.Time
+	made  bool // whether the directory was not there before
+	used  bool // whether training has begun
 }
 
 // openRun makes the run's directory: that of the checkpoint to resume from, or
@@ -40,14 +42,17 @@ func openRun(c *Config) (*runDir, error) {
 	case c.AddVersion:
 		r.dir = filepath.Join(c.OutputDir, nextVersion(c.OutputDir, r.began))
 	}
-	var err error
+	_, err := os.Stat(r.dir)
+	r.made = errors.Is(err, os.ErrNotExist)
 	if r.lock, err = checkpoint.Lock(r.dir); err != nil {
 		return nil, err
 	}
 	if err := checkpoint.Sweep(r.dir); err != nil {
+		r.close()
 		return nil, err
 	}
 	if steps, err := checkpoint.List(r.dir); err != nil {
+		r.close()
 		return nil, err
 	} else if len(steps) > 0 && c.ResumeFromCheckpoint == "" {
 		r.close()
@@ -73,10 +78,13 @@ func nextVersion(dir string, now time.Time) string {
 	return fmt.Sprintf("v%d-%s", next, now.Format("20060102-150405"))
 }
 
+// close gives the directory free, and removes it if it was made for a run that
+// did not begin.
 func (r *runDir) close() {
-	if r.lock != nil {
-		r.lock.Unlock()
+	if r.made && !r.used {
+		os.RemoveAll(r.dir)
 	}
+	r.lock.Unlock()
 }
 
 // arguments is what args.json keeps: every setting, and what of which plugin is

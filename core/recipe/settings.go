@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -9,9 +10,8 @@ import (
 	"strings"
 
 	"swiftgo/api"
+	"swiftgo/core/dataset"
 	"swiftgo/core/model"
-	"swiftgo/core/registry"
-	"swiftgo/core/template"
 	"swiftgo/core/tokenizer"
 	"swiftgo/core/trainer"
 )
@@ -129,31 +129,6 @@ func (c *Config) wantsNoEval() error {
 	return nil
 }
 
-// scales returns the chain of loss scales that text names, such as
-// last_round+mine. A chain without a strategy of its own begins with "default".
-func scales(text string, reg *registry.Registry) (api.LossScale, error) {
-	var chain []api.LossScale
-	for i, name := range strings.Split(text, "+") {
-		s, err := reg.LossScale(strings.TrimSpace(name))
-		if err != nil {
-			return nil, fmt.Errorf("--loss_scale %s: %w", text, err)
-		}
-		_, strategy := s.(api.Strategy)
-		if i == 0 && !strategy {
-			first, err := reg.LossScale("default")
-			if err != nil {
-				return nil, err
-			}
-			chain = append(chain, first)
-		}
-		if i > 0 && strategy {
-			return nil, fmt.Errorf("--loss_scale %s: %s decides what is trained on, so it must come first", text, name)
-		}
-		chain = append(chain, s)
-	}
-	return template.Chain(chain...), nil
-}
-
 // maxLength is the longest sequence: --max_length, or what model and tokenizer
 // can take.
 func (c *Config) maxLength(conf *model.Config, tok *tokenizer.Tokenizer) (int, error) {
@@ -187,4 +162,26 @@ func (c *Config) options(dir string, steps int) trainer.Options {
 		SaveOnlyModel: c.SaveOnlyModel, Links: c.CreateCheckpointSymlink, BestMetric: c.MetricForBestModel,
 		GreaterIsBetter: c.GreaterIsBetter == "true", OutputDir: dir,
 	}
+}
+
+// steps returns the number of optimizer steps in the run.
+func (c *Config) steps(train *dataset.Loader) int {
+	if c.MaxSteps > 0 {
+		return c.MaxSteps
+	}
+	return int(math.Ceil(c.NumTrainEpochs * float64(train.StepsPerEpoch())))
+}
+
+// schedule returns the learning rate of --lr_scheduler_type.
+func (c *Config) schedule(steps int) api.Schedule {
+	warmup := (&api.Args{WarmupSteps: c.WarmupSteps, WarmupRatio: c.WarmupRatio}).Warmup(steps)
+	switch c.LrSchedulerType {
+	case "cosine":
+		return api.Cosine(c.LearningRate, warmup, steps)
+	case "linear":
+		return api.LinearDecay(c.LearningRate, warmup, steps)
+	case "constant_with_warmup":
+		return api.Constant(c.LearningRate, warmup)
+	}
+	return api.Constant(c.LearningRate, 0)
 }

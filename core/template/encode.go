@@ -24,6 +24,7 @@ type Encoder struct {
 	Tools     api.AgentTemplate // nil: conversations with tools are an error
 	System    string            // the system prompt of conversations without one; "" is the chat template's
 
+	Vocab      int    // rows of the model's embedding, which no token may be beyond; 0 is any number
 	MaxLength  int    // in tokens; 0 is any length
 	Truncation string // of what is longer: left and right cut there, delete is a *TooLongError
 }
@@ -54,6 +55,9 @@ func (e *Encoder) Encode(c *Conversation) (*Encoded, error) {
 		return nil, err
 	}
 	ids, weights := e.tokens(pieces)
+	if err := e.known(ids); err != nil {
+		return nil, err
+	}
 	labels := make([]int32, len(ids))
 	for i, w := range weights {
 		labels[i], weights[i] = api.Ignore, max(0, w)
@@ -204,7 +208,17 @@ func (e *Encoder) Prompt(c *Conversation) ([]int32, error) {
 		}
 	}
 	ids, _ := e.tokens(pieces)
-	return ids, nil
+	return ids, e.known(ids)
+}
+
+// known refuses tokens that the model has no embedding of.
+func (e *Encoder) known(ids []int32) error {
+	for _, id := range ids {
+		if e.Vocab > 0 && int(id) >= e.Vocab {
+			return fmt.Errorf("token %d, %q, is beyond the model's vocabulary of %d; want the tokenizer that belongs to the model", id, e.Tokenizer.Decode([]int32{id}, false), e.Vocab)
+		}
+	}
+	return nil
 }
 
 // Stop returns the tokens that end an answer.
