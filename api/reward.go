@@ -13,7 +13,8 @@ type ORM interface {
 // PRM is a process reward model: it judges an answer step by step.
 type PRM interface {
 	// Score returns for each completion one reward per step that the PRM
-	// found in it, or a single reward for the whole.
+	// found in it, or a single reward for the whole. NaN means no opinion, as
+	// for an ORM.
 	Score(ctx context.Context, cs []Completion) ([][]float64, error)
 }
 

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"swiftgo/core/checkpoint"
+	"swiftgo/loader"
 )
 
 // The tests run the real binary with the real plugins, both built here with one
@@ -467,6 +469,34 @@ func TestPluginsHoldNoCore(t *testing.T) {
 		if !api {
 			t.Errorf("%s has no symbol of swiftgo/api; is the check blind?", filepath.Base(path))
 		}
+	}
+}
+
+// TestFingerprint pins what plugin.Open compares of package api: every plugin
+// built so far is refused when it changes, by as little as a line that moves.
+// SWIFTGO_RECORD_API=1 records it anew, which is a decision.
+func TestFingerprint(t *testing.T) {
+	const golden = "../../api/testdata/fingerprint.txt"
+	f, err := loader.Inspect(filepath.Join(plugins, "focal.so"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprintf("%s %s/%s %s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, f.Packages["swiftgo/api"])
+	if os.Getenv("SWIFTGO_RECORD_API") != "" {
+		if err := os.WriteFile(golden, []byte(got), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	toolchain := got[:strings.LastIndex(got, " ")]
+	if !strings.HasPrefix(string(want), toolchain+" ") {
+		t.Skipf("the fingerprint is recorded for %s, this is %s", want, toolchain)
+	}
+	if got != string(want) {
+		t.Errorf("fingerprint of package api\n%swant\n%sall plugins built so far are refused; record it anew with SWIFTGO_RECORD_API=1 if that is meant", got, want)
 	}
 }
 
