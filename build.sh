@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # build.sh                  builds bin/swiftgo and plugins/*.so from contrib, with one set of flags
 # build.sh DIR...           builds the plugins in these folders, of this or any other module, into plugins/
+# build.sh check DIR...     vets and tests them first
 # build.sh test [ARG...]    builds all of it and runs every test; ARGs go to go test
 # build.sh quickstart       builds all of it, trains a small model and shows what it learned
 set -euo pipefail
@@ -49,24 +50,29 @@ contrib() {
 	done
 }
 
-# outside builds the plugin in a folder that may belong to another module. The
-# folder is left as it is: a workspace beside it holds both modules, so that
-# swiftgo/api is the very package that the host was built with.
-outside() {
+# plugin builds the plugin in a folder, and with a second argument vets and
+# tests it before. A folder of another module is left as it is: a workspace
+# beside it holds both modules, so that swiftgo/api is the very package that the
+# host was built with.
+plugin() {
 	local dir name work module
 	dir=$(cd "$caller" && cd "$1" && pwd) || { echo "build.sh: no folder $1" >&2; exit 1; }
 	name=$(basename "$dir")
 	mkdir -p plugins
 	module=$(cd "$dir" && GOWORK=off go list -m -f '{{.Dir}}' 2>/dev/null || true)
-	if [ "$module" = "$root" ]; then
-		go build "${flags[@]}" -buildmode=plugin -o "plugins/$name.so" "$dir"
-	else
-		[ -n "$module" ] || { echo "build.sh: $dir belongs to no Go module; run 'go mod init example.com/$name' in it" >&2; exit 1; }
-		work=$(mktemp -d)
-		trap 'rm -rf "$work"' RETURN
+	[ -n "$module" ] || { echo "build.sh: $dir belongs to no Go module; run 'go mod init example.com/$name' in it" >&2; exit 1; }
+	work=$(mktemp -d)
+	if [ "$module" != "$root" ]; then
 		printf 'go 1.26.0\n\nuse (\n\t%q\n\t%q\n)\n\nreplace swiftgo v0.0.0 => %q\n' "$root" "$module" "$root" >"$work/go.work"
-		(cd "$dir" && GOWORK="$work/go.work" go build "${flags[@]}" -buildmode=plugin -o "$root/plugins/$name.so" .)
+		export GOWORK="$work/go.work"
 	fi
+	(
+		trap 'rm -rf "$work"' EXIT
+		cd "$dir"
+		[ -z "${2-}" ] || { go vet . && go test -trimpath .; }
+		go build "${flags[@]}" -buildmode=plugin -o "$root/plugins/$name.so" .
+	)
+	unset GOWORK
 	echo "plugins/$name.so"
 }
 
@@ -91,11 +97,15 @@ quickstart)
 	host
 	contrib
 	;;
+check)
+	shift
+	for dir; do plugin "$dir" test; done
+	;;
 -*)
-	sed -n '2,5s/^# //p' "$0"
+	sed -n '2,6s/^# //p' "$0"
 	[ "$1" = -h ] || [ "$1" = --help ]
 	;;
 *)
-	for dir; do outside "$dir"; done
+	for dir; do plugin "$dir"; done
 	;;
 esac

@@ -526,11 +526,13 @@ func TestPluginNew(t *testing.T) {
 		"loss": `"loss":0.40760598`, "loss_scale": `{"segments":["r"],"weights":[1]}`, "metric": `"my_metric":1`, "optimizer": `[[[0.95,2.05]]]`,
 		"callback": `["","",""]`, "agent_template": `[{"name":"a","arguments":"{\"x\": 1}"}]`, "tuner": `"model.layers.0.v_proj.my_tuner":[4]`, "orm": `{"ok":1}`, "prm": `{"ok":[1,1]}`,
 	}
-	work, err := os.MkdirTemp(".", "testnew")
-	if err != nil {
+	work := "testdata" // out of the way of ./...
+	os.RemoveAll(work)           // of a test that was killed
+	if err := os.Mkdir(work, 0o777); err != nil {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(work)
+	tests := exec.Command("go", "test")
 	built := t.TempDir()
 	for kind, line := range lines {
 		name := "my_" + kind
@@ -540,6 +542,7 @@ func TestPluginNew(t *testing.T) {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		dir := filepath.Join(work, strings.ReplaceAll(name, "_", ""))
+		tests.Args = append(tests.Args, "./"+dir)
 		build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-buildmode=plugin", "-o", filepath.Join(built, name+".so"), "./"+dir)
 		if out, err := build.CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
@@ -551,7 +554,6 @@ func TestPluginNew(t *testing.T) {
 			t.Errorf("try %s: %v\n%swant %s", kind, err, out, want[kind])
 		}
 	}
-	tests := exec.Command("go", "test", "./"+work+"/...")
 	if out, err := tests.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -74,7 +74,7 @@ func pluginNewCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s/ is ready; build it with build.sh %s\n", dir, dir)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s/ is ready; test and build it with build.sh check %s\n", dir, dir)
 			return nil
 		},
 	}
