@@ -527,7 +527,7 @@ func TestPluginNew(t *testing.T) {
 		"callback": `["","",""]`, "agent_template": `[{"name":"a","arguments":"{\"x\": 1}"}]`, "tuner": `"model.layers.0.v_proj.my_tuner":[4]`, "orm": `{"ok":1}`, "prm": `{"ok":[1,1]}`,
 	}
 	work := "testdata" // out of the way of ./...
-	os.RemoveAll(work)           // of a test that was killed
+	os.RemoveAll(work) // of a test that was killed
 	if err := os.Mkdir(work, 0o777); err != nil {
 		t.Fatal(err)
 	}
