@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -264,10 +265,8 @@ func TestPEFTLayout(t *testing.T) {
 	if err := checkpoint.ReadJSON(filepath.Join(out, "checkpoint-1", "adapter_config.json"), &config); err != nil {
 		t.Fatal(err)
 	}
-	for _, key := range peftConfig {
-		if _, ok := config[key]; !ok {
-			t.Errorf("adapter_config.json has no %s", key)
-		}
+	if keys := slices.Sorted(maps.Keys(config)); !slices.Equal(keys, peftConfig) {
+		t.Errorf("adapter_config.json has the keys\n%v, want\n%v", keys, peftConfig)
 	}
 	if config["peft_type"] != "LORA" || config["r"] != 4.0 || config["lora_alpha"] != 16.0 {
 		t.Errorf("adapter_config.json is %v", config)

@@ -15,6 +15,7 @@ import (
 	"swiftgo/core/autograd"
 	"swiftgo/core/checkpoint"
 	"swiftgo/core/model"
+	"swiftgo/core/tokenizer"
 )
 
 var families = []string{"llama", "llama31", "qwen2", "qwen3"}
@@ -184,6 +185,13 @@ func TestStories(t *testing.T) {
 	got := m.Generate([][]int32{golden.Prompt}, len(golden.IDs)-len(golden.Prompt), nil)
 	if !slices.Equal(append(slices.Clone(golden.Prompt), got[0]...), golden.IDs) {
 		t.Errorf("greedy ids\n%v, want\n%v", got[0], golden.IDs)
+	}
+	tok, err := tokenizer.Load(filepath.Join(material, "hf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said := tok.Decode(got[0], true); said != golden.Text {
+		t.Errorf("greedy text\n%q, want\n%q", said, golden.Text)
 	}
 }
 

@@ -115,7 +115,7 @@ func compare(t *testing.T, m *model.Model, ref *reference, decay float64, want c
 	tr := newTrainer(t, m, batches{ref, 1}, steps, decay)
 	tr.Callbacks = []trainer.Callback{{Name: "watch", Callback: &api.Callback{OnStepEnd: func(s *api.State) error {
 		p := want.Points[s.Step-1]
-		if math.Abs(s.Loss-p[0]) > 1e-3 || math.Abs(s.GradNorm/p[1]-1) > 5e-3 {
+		if math.Abs(s.Loss-p[0]) > 1e-3 || math.Abs(s.GradNorm/p[1]-1) > 1e-3 {
 			t.Errorf("step %d: loss %.6f and gradient norm %.6f, want %.6f and %.6f", s.Step, s.Loss, s.GradNorm, p[0], p[1])
 		}
 		return nil
