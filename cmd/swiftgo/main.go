@@ -13,10 +13,13 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"swiftgo/core/registry"
 	"swiftgo/core/trainer"
 	"swiftgo/loader"
 )
@@ -43,6 +46,7 @@ func run(argv []string) (code int) {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.SetFlagErrorFunc(nearestFlag)
 	settings := &settings{}
 	root.AddCommand(trainCommand("sft", settings), trainCommand("pt", settings), inferCommand(settings), pluginCommand(settings),
 		quickstartCommand(), envCommand(), versionCommand())
@@ -60,6 +64,20 @@ func run(argv []string) (code int) {
 		return 1
 	}
 	return 0
+}
+
+// nearestFlag adds to the error about an unknown flag which one may be meant.
+func nearestFlag(cmd *cobra.Command, err error) error {
+	name, ok := strings.CutPrefix(err.Error(), "unknown flag: --")
+	if !ok {
+		return err
+	}
+	var there []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { there = append(there, f.Name) })
+	if near := registry.Nearest(name, there); near != "" {
+		return fmt.Errorf("%w; did you mean --%s?", err, near)
+	}
+	return fmt.Errorf("%w; swiftgo %s --help lists what there is", err, cmd.Name())
 }
 
 // interruptible returns a context that the first Ctrl-C or SIGTERM ends, so

@@ -379,7 +379,7 @@ func TestBadInput(t *testing.T) {
 		{"max_length larger than the model's", []string{"--max_length", "9999"}, "--max_length is 9999, and the model takes at most 256 tokens"},
 		{"output_dir is a file", []string{"--output_dir", filepath.Join(file, "out")}, "a file"},
 		{"no plugins_dir", []string{"--plugins_dir", "/nowhere"}, "/nowhere"},
-		{"unknown flag", []string{"--learning_rat", "1"}, "learning_rat"},
+		{"unknown flag", []string{"--learning_rat", "1"}, "unknown flag: --learning_rat; did you mean --learning_rate?"},
 		{"unknown loss", []string{"--loss_type", "focl"}, "did you mean focal?"},
 		{"unknown optimizer", []string{"--optimizer", "adam"}, `no optimizer "adam"`},
 		{"unknown tuner", []string{"--tuner_type", "lore"}, `no tuner "lore"`},
