@@ -23,7 +23,7 @@ func envCommand() *cobra.Command {
 			out := cmd.OutOrStdout()
 			fmt.Fprintf(out, "cores            %d\n", runtime.NumCPU())
 			fmt.Fprintf(out, "row kernels      %s\n", kernel.ISA())
-			fmt.Fprintf(out, "matrix products  %s %s, %d threads\n", lib.Name, lib.Version, lib.Threads)
+			fmt.Fprintf(out, "matrix products  %s\n", lib)
 			if lib.Note != "" {
 				fmt.Fprintf(out, "                 %s\n", lib.Note)
 			}

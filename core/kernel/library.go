@@ -29,6 +29,11 @@ type Info struct {
 	Note    string // why products are slower than they could be and what to do; empty if they are not
 }
 
+// String names the library in one line.
+func (i Info) String() string {
+	return fmt.Sprintf("%s, %d threads", strings.TrimSpace(i.Name+" "+i.Version), i.Threads)
+}
+
 // library is an opened library: what it is, and its product.
 type library struct {
 	Info

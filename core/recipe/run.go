@@ -145,7 +145,7 @@ func announce(out io.Writer, c *Config, m *model.Model, train, val *dataset.Load
 		fmt.Fprintf(out, "evaluation %s\n", val.Summary())
 	}
 	fmt.Fprintf(out, "steps      %d of %d sequences\n", steps, c.PerDeviceTrainBatchSize*c.GradientAccumulationSteps)
-	fmt.Fprintf(out, "engine     %s %s, %d threads, %s\n", lib.Name, lib.Version, lib.Threads, kernel.ISA())
+	fmt.Fprintf(out, "engine     %s, %s\n", lib, kernel.ISA())
 	if lib.Note != "" {
 		fmt.Fprintf(out, "           %s\n", lib.Note)
 	}
