@@ -48,7 +48,7 @@ type State struct {
 
 	// The wishes of hooks. The trainer fulfils and clears them.
 	Stop      string // a reason to end training after this step
-	StopEpoch bool   // end the epoch after this step
+	StopEpoch bool   // end the epoch after this step; the steps left out count as done
 	Log       bool   // log after this step
 	Evaluate  bool   // evaluate after this step
 	Save      bool   // save a checkpoint after this step

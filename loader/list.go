@@ -32,15 +32,10 @@ func (l Listing) Offers() []string {
 // List says what every .so file of a folder is, without opening any in this
 // process. It fails only if the folder, or this program, cannot be read.
 func List(dir string) ([]Listing, error) {
-	paths, _, err := Scan(dir)
-	if err != nil || len(paths) == 0 {
-		return nil, err
-	}
-	host, err := host()
+	files, errs, err := inspectFolder(dir)
 	if err != nil {
 		return nil, err
 	}
-	files, errs := inspectAll(host, paths)
 	wrong := map[string]*Error{}
 	for _, e := range errs {
 		wrong[e.Path] = e

@@ -103,15 +103,10 @@ func (e Errors) orNil() error {
 // Nothing is opened in this process before every file has passed what comes
 // before.
 func Load(dir string, o Options) ([]*Plugin, error) {
-	paths, _, err := Scan(dir)
-	if err != nil || len(paths) == 0 {
-		return nil, err
-	}
-	host, err := host()
+	files, errs, err := inspectFolder(dir)
 	if err != nil {
 		return nil, err
 	}
-	files, errs := inspectAll(host, paths)
 	if len(errs) > 0 {
 		return nil, errs
 	}
@@ -145,6 +140,21 @@ func (o Options) timeout() time.Duration {
 		return 10 * time.Second
 	}
 	return o.Timeout
+}
+
+// inspectFolder inspects the plugins of a folder. errs is what is wrong with
+// them, err that the folder or this program cannot be read.
+func inspectFolder(dir string) (files []*File, errs Errors, err error) {
+	paths, _, err := Scan(dir)
+	if err != nil || len(paths) == 0 {
+		return nil, nil, err
+	}
+	host, err := host()
+	if err != nil {
+		return nil, nil, err
+	}
+	files, errs = inspectAll(host, paths)
+	return files, errs, nil
 }
 
 // inspectAll reads the files, one for each path even if there is an error with

@@ -122,16 +122,18 @@ func (t *Trainer) Run(ctx context.Context) error {
 				return err
 			}
 		}
-		if s.StopEpoch { // go on with the next epoch's first step
-			s.StopEpoch = false
-			s.Step = (epoch + 1) * perEpoch
+		skipped := s.StopEpoch && s.Stop == "" && s.Step < min(t.Steps, (epoch+1)*perEpoch)
+		s.StopEpoch = false
+		if skipped { // the steps that are left out count as done: the next has the place that it always has
+			s.Step = min(t.Steps, (epoch+1)*perEpoch)
+			s.Epoch = float64(s.Step) / float64(perEpoch)
 		}
 		if s.Step%perEpoch == 0 || s.Stop != "" || s.Step == t.Steps {
 			if err := t.call("OnEpochEnd", func(c Callback) hook { return c.OnEpochEnd }); err != nil {
 				return err
 			}
-			if s.Step < t.Steps && s.Stop == "" { // the last step has seen to itself
-				if err := t.afterStep(false, true); err != nil {
+			if last := s.Step == t.Steps; s.Stop == "" && (!last || skipped) { // the last step has seen to itself, unless it was left out
+				if err := t.afterStep(last, !last); err != nil {
 					return err
 				}
 			}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -309,6 +310,34 @@ func TestInterrupt(t *testing.T) {
 	}}}}
 	if err := tr.Run(ctx); err != trainer.ErrInterrupted || saved != 1 || tr.State().Step != 3 {
 		t.Errorf("interrupted at step 3: %v after step %d with %d checkpoints", err, tr.State().Step, saved)
+	}
+}
+
+// epochs are batches of an epoch of several steps.
+type epochs struct {
+	batches
+	steps int
+}
+
+func (e epochs) StepsPerEpoch() int { return e.steps }
+
+// TestStopEpoch ends each of two epochs after its first step. The run still
+// ends with a checkpoint, at the step that it always ends with.
+func TestStopEpoch(t *testing.T) {
+	m, ref := load(t, "qwen2")
+	tr := newTrainer(t, m, epochs{batches{ref, 1}, 4}, 7, 0) // the second epoch is cut short by the end of the run
+	tr.SaveEvery = trainer.Every{Steps: 100}
+	saved, steps, ends := 0, []int{}, 0
+	tr.Save = func(string) error { saved++; return nil }
+	tr.Callbacks = []trainer.Callback{{Name: "watch", Callback: &api.Callback{
+		OnStepEnd:  func(s *api.State) error { steps, s.StopEpoch = append(steps, s.Step), true; return nil },
+		OnEpochEnd: func(*api.State) error { ends++; return nil },
+	}}}
+	if err := tr.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(steps, []int{1, 5}) || ends != 2 || saved != 1 || tr.State().Step != 7 {
+		t.Errorf("steps %v, %d ends of epochs, %d checkpoints, step %d; want [1 5], 2, 1, 7", steps, ends, saved, tr.State().Step)
 	}
 }
 
