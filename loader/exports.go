@@ -33,15 +33,17 @@ func wanted(variable string) reflect.Type {
 	return nil
 }
 
-// written returns a type as a plugin author writes it, for lack of a way to
-// have reflect say "any".
-func written(t string) string { return strings.ReplaceAll(t, "interface {}", "any") }
-
+// wrongType is the error for a variable of the wrong type.
 func wrongType(variable, have string) error {
-	return fmt.Errorf("%s is a %s, want %s", variable, written(have), written(wanted(variable).String()))
+	want := fullType(wanted(variable))
+	if written(have) != written(want) { // then no need to say whose api.Loss it is
+		have, want = written(have), written(want)
+	}
+	return fmt.Errorf("%s is a %s, want %s", variable, have, want)
 }
 
-var named = regexp.MustCompile(`^\w+\.\w+$`)
+// named are types with a name of their own.
+var named = regexp.MustCompile(`^[\w.~%/-]+\.\w+$`)
 
 // checkExports checks what can be known of the exported variables from the
 // file: their names and types. Maps are filled only when the plugin is opened,
@@ -56,8 +58,8 @@ func checkExports(exports []Export) error {
 				errs = append(errs, fmt.Errorf("exports %s, a %s; did you mean %s?", e.Name, written(e.Type), v))
 			}
 		case e.Func:
-			errs = append(errs, fmt.Errorf("%s is a function, want a variable of type %s", e.Name, written(want.String())))
-		case e.Type != want.String() && !named.MatchString(e.Type):
+			errs = append(errs, fmt.Errorf("%s is a function, want a variable of type %s", e.Name, written(fullType(want))))
+		case e.Type != fullType(want) && !named.MatchString(e.Type):
 			errs = append(errs, wrongType(e.Name, e.Type))
 		}
 		found = found || wanted(e.Name) != nil && e.Name != manifestVariable
@@ -78,7 +80,7 @@ func checkExports(exports []Export) error {
 // misspelt returns the variable that e has the type of.
 func misspelt(e Export) string {
 	for _, k := range kinds {
-		if e.Type == wanted(k.variable).String() {
+		if e.Type == fullType(wanted(k.variable)) {
 			return k.variable
 		}
 	}
@@ -138,10 +140,10 @@ func take(variable string, from any, to reflect.Value) error {
 	}
 	v := reflect.ValueOf(from)
 	if v.Kind() == reflect.Func {
-		return fmt.Errorf("%s is a function, want a variable of type %s", variable, written(to.Type().String()))
+		return fmt.Errorf("%s is a function, want a variable of type %s", variable, written(fullType(to.Type())))
 	}
 	if v = v.Elem(); !v.CanConvert(to.Type()) {
-		return wrongType(variable, v.Type().String())
+		return wrongType(variable, fullType(v.Type()))
 	}
 	to.Set(v.Convert(to.Type()))
 	return nil

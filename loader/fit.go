@@ -60,9 +60,6 @@ var compared = []string{"-trimpath", "-race", "-msan", "-asan", "-gcflags", "-pg
 // fits returns an *Error if this program, host, cannot use the plugin.
 func fits(host, f *File) error {
 	refuse := func(err error, hint string) error { return &Error{f.Path, err, hint} }
-	if f.Machine != host.Machine {
-		return refuse(fmt.Errorf("built for another machine: %v, want %v", f.Machine, host.Machine), "build it with GOARCH="+runtime.GOARCH)
-	}
 	if f.Build.GoVersion != host.Build.GoVersion {
 		return refuse(fmt.Errorf("built with %s, this program with %s", f.Build.GoVersion, host.Build.GoVersion),
 			"build both with the same Go, e.g. GOTOOLCHAIN="+strings.Fields(host.Build.GoVersion)[0])
@@ -70,7 +67,7 @@ func fits(host, f *File) error {
 	if err := differs(host, f); err != nil {
 		return refuse(err, mend(host, err))
 	}
-	if level := f.setting("GOAMD64"); level > cpuLevel() {
+	if level := f.Setting("GOAMD64"); level > cpuLevel() {
 		return refuse(fmt.Errorf("built for GOAMD64=%s, this processor has %s", level, cpuLevel()), "build it with GOAMD64="+cpuLevel())
 	}
 	if err := checkExports(f.Exports); err != nil {
@@ -84,8 +81,8 @@ func differs(host, f *File) *MismatchError {
 	e := &MismatchError{}
 	for _, pkg := range slices.Sorted(maps.Keys(f.Packages)) {
 		if want, ok := host.Packages[pkg]; ok && want != f.Packages[pkg] {
-			module, there := f.module(pkg)
-			_, here := host.module(pkg)
+			module, there := f.Module(pkg)
+			_, here := host.Module(pkg)
 			e.Mismatches = append(e.Mismatches, Mismatch{pkg, module, here, there})
 		}
 	}
@@ -93,7 +90,7 @@ func differs(host, f *File) *MismatchError {
 		return nil
 	}
 	for _, key := range compared {
-		switch here, there := host.setting(key), f.setting(key); {
+		switch here, there := host.Setting(key), f.Setting(key); {
 		case here == there:
 		case there == "":
 			e.Settings = append(e.Settings, "built without "+key+", which this program was built with")
@@ -140,17 +137,41 @@ func cpuLevel() string {
 	return "v4"
 }
 
-// conflicts returns what keeps plugins, which all fit the host, from each other.
-func conflicts(host *File, files []*File) (errs Errors) {
-	for i, f := range files {
-		for _, other := range files[:i] {
-			if err := conflict(host, other, f); err != nil {
-				errs = append(errs, &Error{f.Path, err, "remove one of the two"})
-				break
+// conflicts notes with each candidate what keeps it from one before it.
+func conflicts(host *File, all []*candidate) {
+	for i, c := range all {
+		for _, other := range all[:i] {
+			if c.err != nil || other.err != nil {
+				continue
+			}
+			if err := conflict(host, other.file, c.file); err != nil {
+				c.err = &Error{c.path, err, "remove one of the two"}
 			}
 		}
 	}
-	return errs
+}
+
+// duplicates notes with each candidate which of its extensions is in one before
+// it.
+func duplicates(all []*candidate) {
+	first := map[string]*candidate{}
+	for _, c := range all {
+		if c.err != nil {
+			continue
+		}
+		for _, name := range lockedNames(c.found.Names) {
+			if other := first[name]; other != nil {
+				kind, name, _ := strings.Cut(name, "/")
+				c.err = &Error{c.path, fmt.Errorf("has the %s %s, which %s has too", kind, name, short(other.path)), "remove or rename one of them"}
+				break
+			}
+		}
+		if c.err == nil {
+			for _, name := range lockedNames(c.found.Names) {
+				first[name] = c
+			}
+		}
+	}
 }
 
 func conflict(host, a, b *File) error {
@@ -166,8 +187,8 @@ func conflict(host, a, b *File) error {
 	var shared []string
 	for _, pkg := range slices.Sorted(maps.Keys(b.Packages)) {
 		if x, ok := a.Packages[pkg]; ok && host.Packages[pkg] == "" && x != b.Packages[pkg] {
-			_, va := a.module(pkg)
-			_, vb := b.module(pkg)
+			_, va := a.Module(pkg)
+			_, vb := b.Module(pkg)
 			shared = append(shared, fmt.Sprintf("%s (%s there, %s here)", pkg, va, vb))
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,8 +21,8 @@ func TestInspect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.PluginPath != "swiftgo/loader/testdata/nine" || f.Build.GoVersion != runtime.Version() || f.setting("-trimpath") != "true" {
-		t.Errorf("plugin path %s, Go %s, -trimpath %s", f.PluginPath, f.Build.GoVersion, f.setting("-trimpath"))
+	if f.PluginPath != "swiftgo/loader/testdata/nine" || f.Build.GoVersion != runtime.Version() || f.Setting("-trimpath") != "true" {
+		t.Errorf("plugin path %s, Go %s, -trimpath %s", f.PluginPath, f.Build.GoVersion, f.Setting("-trimpath"))
 	}
 	for _, pkg := range []string{"runtime", "gorgonia.org/tensor", "swiftgo/api"} {
 		if len(f.Packages[pkg]) != 16 {
@@ -32,16 +33,22 @@ func TestInspect(t *testing.T) {
 	for _, e := range f.Exports {
 		got[e.Name] = e.Type
 	}
-	want := map[string]string{"Plugin": "api.Manifest", "Losses": "main.losses"}
+	if e := f.Exports[slices.IndexFunc(f.Exports, func(e Export) bool { return e.Name == "Optimizers" })]; e.Type != "map[string]func(*swiftgo/api.Args, *swiftgo/api.Model, int) (swiftgo/api.Optimizer, swiftgo/api.Schedule, error)" {
+		t.Errorf("Optimizers is %s", e.Type)
+	}
+	want := map[string]string{"Plugin": "swiftgo/api.Manifest", "Losses": "main.losses"}
 	for i, fields := 0, reflect.TypeFor[api.Exports](); i < fields.NumField(); i++ {
 		if name := fields.Field(i).Name; want[name] == "" {
-			want[name] = fields.Field(i).Type.String()
+			want[name] = fullType(fields.Field(i).Type)
 		}
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("exports %v\nwant %v", got, want)
 	}
-	if path, version := f.module("gorgonia.org/tensor/native"); path != "gorgonia.org/tensor" || !strings.HasPrefix(version, "v0.") {
+	if f.Manifest.Name != "all nine" || f.Manifest.Version != "1.2.3" || f.Manifest.License != "MIT" {
+		t.Errorf("manifest %+v", f.Manifest)
+	}
+	if path, version := f.Module("gorgonia.org/tensor/native"); path != "gorgonia.org/tensor" || !strings.HasPrefix(version, "v0.") {
 		t.Errorf("module %s %s", path, version)
 	}
 }
@@ -63,7 +70,7 @@ func TestKinds(t *testing.T) {
 func pair() (host, f *File) {
 	make := func() *File {
 		return &File{Path: "x.so", Machine: elf.EM_X86_64, Packages: map[string]string{"fmt": "1", "swiftgo/api": "2", "gorgonia.org/tensor": "3", "gorgonia.org/tensor/native": "4"},
-			Exports: []Export{{Name: "Losses", Type: wanted("Losses").String()}},
+			Exports: []Export{{Name: "Losses", Type: fullType(wanted("Losses"))}},
 			Build: &debug.BuildInfo{GoVersion: "go1.26.8", Main: debug.Module{Path: "swiftgo", Version: "(devel)"},
 				Deps:     []*debug.Module{{Path: "gorgonia.org/tensor", Version: "v0.9.24"}},
 				Settings: []debug.BuildSetting{{Key: "-trimpath", Value: "true"}, {Key: "GOAMD64", Value: "v1"}}}}
@@ -79,7 +86,6 @@ func TestFits(t *testing.T) {
 	}{
 		{"equal", func(*File) {}, ""},
 		{"more packages", func(f *File) { f.Packages["example.com/x"] = "9" }, ""},
-		{"machine", func(f *File) { f.Machine = elf.EM_AARCH64 }, "x.so: built for another machine: EM_AARCH64, want EM_X86_64; build it with GOARCH=" + runtime.GOARCH},
 		{"release", func(f *File) { f.Build.GoVersion = "go1.25.1" }, "x.so: built with go1.25.1, this program with go1.26.8; build both with the same Go, e.g. GOTOOLCHAIN=go1.26.8"},
 		{"api", func(f *File) { f.Packages["swiftgo/api"] = "x" }, "x.so: built with packages that differ from this program's: swiftgo (swiftgo/api); build it again: ./build.sh DIR"},
 		{"dependency", func(f *File) {
@@ -114,25 +120,36 @@ func TestConflicts(t *testing.T) {
 	_, b := pair()
 	a.Path, a.PluginPath, a.SHA256 = "a.so", "example.com/a", "1"
 	b.Path, b.PluginPath, b.SHA256 = "b.so", "example.com/b", "2"
+	check := func(want string) {
+		t.Helper()
+		all := []*candidate{{path: a.Path, file: a}, {path: b.Path, file: b}}
+		conflicts(host, all)
+		text := ""
+		if all[1].err != nil {
+			text = all[1].err.Error()
+		}
+		matches(t, text, want)
+		if all[0].err != nil {
+			t.Errorf("the first of the two has the error %v", all[0].err)
+		}
+	}
 	dependency := func(f *File, hash, version string) {
 		f.Packages["example.com/shared"] = hash
 		f.Build.Deps = append(f.Build.Deps, &debug.Module{Path: "example.com/shared", Version: version})
 	}
 	dependency(a, "x", "v1.0.0")
-	if errs := conflicts(host, []*File{a, b}); errs != nil {
-		t.Errorf("conflicts %v", errs)
-	}
+	check("")
 	dependency(b, "y", "v1.1.0")
-	matches(t, conflicts(host, []*File{a, b}).Error(), "b.so: built with other versions than a.so of packages that the two share: example.com/shared (v1.0.0 there, v1.1.0 here); remove one of the two")
+	check("b.so: built with other versions than a.so of packages that the two share: example.com/shared (v1.0.0 there, v1.1.0 here); remove one of the two")
 	b.PluginPath = a.PluginPath
-	matches(t, conflicts(host, []*File{a, b}).Error(), "b.so: another build of a.so: both are example.com/a; remove one of the two")
+	check("b.so: another build of a.so: both are example.com/a; remove one of the two")
 	b.SHA256 = a.SHA256
-	matches(t, conflicts(host, []*File{a, b}).Error(), "b.so: a copy of a.so; remove one of the two")
+	check("b.so: a copy of a.so; remove one of the two")
 }
 
 func TestScan(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"b.so", "a.so", "a.so.bak"} {
+	for _, name := range []string{"b.so", "a.so", "a.so.bak", "a.so.minisig", "plugins.lock", ".hidden.so"} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -147,10 +164,10 @@ func TestScan(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := func(name string) string { return filepath.Join(dir, name) }
-	if want := []string{path("a.so"), path("b.so"), path("linked.so")}; !reflect.DeepEqual(paths, want) {
+	if want := []string{path("a.so"), path("b.so"), path("dangling.so"), path("device.so"), path("folder.so"), path("linked.so")}; !reflect.DeepEqual(paths, want) {
 		t.Errorf("paths %v, want %v", paths, want)
 	}
-	want := []Skip{{path("a.so.bak"), "not named .so"}, {path("dangling.so"), "a link that leads nowhere"}, {path("device.so"), "not a regular file"}, {path("folder.so"), "a folder"}}
+	want := []Skip{{path(".hidden.so"), "hidden"}, {path("a.so.bak"), "not named .so"}, {path("a.so.minisig"), "a signature"}, {path("plugins.lock"), "the lock file"}}
 	if !reflect.DeepEqual(skipped, want) {
 		t.Errorf("skipped %v, want %v", skipped, want)
 	}

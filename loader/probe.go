@@ -44,13 +44,7 @@ func ProbeMain() {
 	if err != nil {
 		r.Error, r.Refused = err.Error(), true
 	} else {
-		exports, manifest, err := collect(func(name string) any {
-			v, err := p.Lookup(name)
-			if err != nil {
-				return nil
-			}
-			return v
-		})
+		exports, manifest, err := collect(lookup(p))
 		r.Manifest, r.Names = manifest, namesByKind(&exports)
 		if err != nil {
 			r.Error = err.Error()
@@ -63,9 +57,9 @@ func ProbeMain() {
 	os.Exit(0)
 }
 
-// probe opens a plugin in a child process.
-func probe(f *File, timeout time.Duration) (report, *Error) {
-	fail := func(err error, hint string) (report, *Error) { return report{}, &Error{f.Path, err, hint} }
+// probe opens the copy of a plugin in a child process.
+func probe(f *File, private string, timeout time.Duration) (report, error) {
+	fail := func(err error, hint string) (report, error) { return report{}, &Error{f.Path, err, hint} }
 	if os.Getenv(probeEnv) != "" {
 		return fail(errors.New("probed by a program whose main does not begin with loader.ProbeMain()"), "call it there")
 	}
@@ -76,8 +70,8 @@ func probe(f *File, timeout time.Duration) (report, *Error) {
 	defer r.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	c := exec.CommandContext(ctx, "/proc/self/exe") // even if the file has been replaced
-	c.Env = append(os.Environ(), probeEnv+"="+f.Path)
+	c := exec.CommandContext(ctx, self)
+	c.Env = append(os.Environ(), probeEnv+"="+private)
 	c.ExtraFiles = []*os.File{w}
 	output := &head{}
 	c.Stdout, c.Stderr = output, output

@@ -32,7 +32,7 @@ type settings struct {
 }
 
 // engineEnv are variables of the environment that are no settings of a run.
-var engineEnv = []string{"SWIFTGO_BLAS", "SWIFTGO_PROBE"}
+var engineEnv = []string{"SWIFTGO_BLAS", "SWIFTGO_PROBE", "SWIFTGO_CRASH_MONITOR", "SWIFTGO_CACHE_DIR"}
 
 // take takes the settings of extensions out of the command line, and rewrites
 // what ms-swift's users type to what pflag reads: "--callbacks a b" to
@@ -102,13 +102,17 @@ func scalar(text string) any {
 	return v
 }
 
-// addFlags gives a command a flag for each field of recipe.Config.
-func addFlags(f *pflag.FlagSet, defaults recipe.Config) {
+// addFlags gives a command a flag for each field of recipe.Config whose name
+// begins with prefix.
+func addFlags(f *pflag.FlagSet, defaults recipe.Config, prefix string) {
 	f.String("config", "", "file of settings, .yaml, .json or .toml, by the names of these flags")
 	v := reflect.ValueOf(defaults)
 	for i := range v.NumField() {
 		t := v.Type().Field(i)
 		name, help := t.Tag.Get("koanf"), t.Tag.Get("help")
+		if !strings.HasPrefix(name, prefix) {
+			continue
+		}
 		switch x := v.Field(i).Interface().(type) {
 		case string:
 			f.String(name, x, help)

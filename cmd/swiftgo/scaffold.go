@@ -12,12 +12,29 @@ import (
 	"slices"
 	"strings"
 	"text/template"
+
+	"github.com/spf13/cobra"
 )
 
 // A plugin to begin with, of each kind.
 //
 //go:embed scaffold
 var scaffolds embed.FS
+
+func pluginNewCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "new KIND NAME", Short: "begin a plugin: a folder with the code and its test", Args: cobra.ExactArgs(2),
+		Long: "Begin a plugin: a folder NAME, without underscores, with the code and its test. Kinds: " + strings.Join(kinds(), ", ") + ".",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir, err := scaffold(args[0], args[1])
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s/ is ready; test and build it with build.sh check %s\n", dir, dir)
+			return nil
+		},
+	}
+}
 
 const scaffoldTest = `package main
 

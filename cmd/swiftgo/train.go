@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,7 @@ from a plugin, are given as --NAME.key value, e.g. --focal.gamma 1.5.`
 		cmd.Long = "Train a model on text: as sft, without a chat template, and on every token."
 		defaults.LossScale, defaults.UseChatTemplate = "all", false
 	}
-	addFlags(cmd.Flags(), defaults)
+	addFlags(cmd.Flags(), defaults, "")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, own, err := s.load(cmd.Flags(), defaults)
 		if err != nil {
@@ -58,19 +59,37 @@ func open(c *recipe.Config, own map[string]map[string]any) (*registry.Registry, 
 	if err := reg.Add(registry.Origin{}, builtin.Exports()); err != nil {
 		return nil, err
 	}
-	dir, named := pluginsDir(c)
-	if _, err := os.Stat(dir); err != nil && !named {
-		return reg, nil // a binary without plugins beside it
-	}
-	plugins, err := loader.Load(dir, loader.Options{})
+	plugins, err := load(c)
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range plugins {
 		o := registry.Origin{File: p.File(), Path: p.Path, SHA256: p.SHA256, PluginName: p.Manifest.Name, Version: p.Manifest.Version}
-		if err := reg.Add(o, p.Exports); err != nil {
+		exports, err := p.Open()
+		if err != nil {
+			return nil, err
+		}
+		if err := reg.Add(o, exports); err != nil {
 			return nil, err
 		}
 	}
 	return reg, nil
+}
+
+// load returns the plugins that the settings ask for.
+func load(c *recipe.Config) ([]*loader.Plugin, error) {
+	o, err := pluginOptions(c)
+	if err != nil {
+		return nil, err
+	}
+	dir, named := pluginsDir(c)
+	asked := named || len(o.Only) > 0 || len(o.Policy) > 0 || o.Locked
+	if _, err := os.Stat(dir); err != nil && !asked {
+		return nil, nil // a binary without plugins beside it
+	}
+	plugins, left, err := loader.Load(dir, o)
+	for _, e := range left {
+		slog.Warn("the run goes on without an optional plugin", "error", e)
+	}
+	return plugins, err
 }

@@ -7,14 +7,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"sort"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"gorgonia.org/tensor"
 
 	"swiftgo/api"
 	"swiftgo/core/dataset"
+	"swiftgo/core/recipe"
 	"swiftgo/core/registry"
 	"swiftgo/core/template"
 	"swiftgo/core/trainer"
@@ -22,6 +25,36 @@ import (
 
 // longestLine is the most bytes of one JSON line.
 const longestLine = 64 << 20
+
+func pluginTryCommand(s *settings) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "try KIND NAME", Short: "call one extension on JSON lines from standard input", Args: cobra.ExactArgs(2),
+		Long: `Call one extension, built in or from a plugin, on JSON lines from standard input. For each
+line there is one line of output: {"ok": …} or {"error": "…"}.
+
+  orm, prm        {"text": …, "truth": …, "messages": […], "row": {…}}
+  loss            {"logits": [[[…]]], "labels": [[…]], "loss_scale": [[…]], "num_items_in_batch": n}
+  metric          {"preds": [[…]], "labels": [[…]]}
+  optimizer       {"w": [[…]], "grads": [[[…]], …], "lr": x}
+  loss_scale      {"query": …, "response": …}
+  agent_template  {"method": "format_tools" | "format_tool_calls" | "format_tool_responses" | "get_toolcall", …}
+  callback        {"metrics": […]}: the best metric after each save
+  tuner           {}: what is trained of a small model`,
+	}
+	addFlags(cmd.Flags(), recipe.Default(), "plugins")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, own, err := s.load(cmd.Flags(), recipe.Default())
+		if err != nil {
+			return err
+		}
+		reg, err := open(&c, own)
+		if err != nil {
+			return err
+		}
+		return try(cmd.Context(), reg, args[0], args[1], os.Stdin, cmd.OutOrStdout())
+	}
+	return cmd
+}
 
 // tries are the kinds that try can call, each on one line.
 var tries = map[string]func(ctx context.Context, reg *registry.Registry, name string, line []byte) (any, error){

@@ -14,13 +14,18 @@ import (
 // The tags carry the flag and its help; package cmd/swiftgo makes the command
 // line from them.
 type Config struct {
-	Model      string   `koanf:"model" help:"directory of the model: config.json, safetensors, tokenizer.json"`
-	TorchDtype string   `koanf:"torch_dtype" help:"type of the weights in saved models: float32, bfloat16 or float16 (default: as in config.json)"`
-	Threads    int      `koanf:"threads" help:"threads to compute with (default: all cores)"`
-	Seed       int64    `koanf:"seed" help:"seed of everything random"`
-	DataSeed   int64    `koanf:"data_seed" help:"seed of the order of the rows (default: seed)"`
-	PluginsDir string   `koanf:"plugins_dir" help:"folder of plugins (default: plugins beside the binary)"`
-	Override   []string `koanf:"override" help:"KIND.NAME of a plugin's extension that may take a built-in's place, e.g. loss.cross_entropy"`
+	Model              string   `koanf:"model" help:"directory of the model: config.json, safetensors, tokenizer.json"`
+	TorchDtype         string   `koanf:"torch_dtype" help:"type of the weights in saved models: float32, bfloat16 or float16 (default: as in config.json)"`
+	Threads            int      `koanf:"threads" help:"threads to compute with (default: all cores)"`
+	Seed               int64    `koanf:"seed" help:"seed of everything random"`
+	DataSeed           int64    `koanf:"data_seed" help:"seed of the order of the rows (default: seed)"`
+	PluginsDir         string   `koanf:"plugins_dir" help:"folder of plugins (default: plugins beside the binary)"`
+	Plugins            []string `koanf:"plugins" help:"load only these plugins, named as their files without .so (default: all of the folder)"`
+	PluginsPolicy      []string `koanf:"plugins_policy" help:"what of a plugin that does not load: NAME=required, NAME=optional or NAME=off (default: the run ends)"`
+	PluginsLocked      bool     `koanf:"plugins_locked" help:"refuse plugins that are not as plugins.lock in the folder has them"`
+	PluginsTrustedKeys []string `koanf:"plugins_trusted_keys" help:"minisign public keys, or files with them; refuse plugins that none of them has signed"`
+	PluginsOwnerCheck  string   `koanf:"plugins_owner_check" help:"who may be able to change a plugin: strict (its owner and root), group, or off (anybody)"`
+	Override           []string `koanf:"override" help:"KIND.NAME of a plugin's extension that may take a built-in's place, e.g. loss.cross_entropy"`
 
 	Dataset            []string `koanf:"dataset" help:"files of rows, path or path#n for the first n rows drawn"`
 	ValDataset         []string `koanf:"val_dataset" help:"files of rows to evaluate on"`
@@ -84,7 +89,7 @@ type Config struct {
 // Default returns the settings that hold where nothing is said: ms-swift's.
 func Default() Config {
 	return Config{
-		Seed: 42, DatasetShuffle: true, TruncationStrategy: "delete", UseChatTemplate: true,
+		Seed: 42, PluginsOwnerCheck: "strict", DatasetShuffle: true, TruncationStrategy: "delete", UseChatTemplate: true,
 		LossType: "cross_entropy", LossScale: "default", Optimizer: "adamw", TunerType: "lora",
 		LoraRank: 8, LoraAlpha: 32, LoraDropout: 0.05, TargetModules: []string{"all-linear"},
 		LrSchedulerType: "cosine", WeightDecay: 0.1, AdamBeta1: 0.9, AdamBeta2: 0.95, AdamEpsilon: 1e-8,

@@ -87,8 +87,8 @@ func (r *runDir) close() {
 	r.lock.Unlock()
 }
 
-// arguments is what args.json keeps: every setting, and what of which plugin is
-// in use.
+// arguments is what args.json keeps: every setting, and under "plugins", instead
+// of the setting of that name, what of which plugin is in use.
 func arguments(c *Config, reg *registry.Registry) map[string]any {
 	args := c.Map()
 	args["plugins"] = reg.Used()

@@ -16,21 +16,39 @@ func main() {
 	var result struct {
 		Plugins  []plugin
 		Listings []loader.Listing
+		Skipped  []loader.Skip
 		Offers   [][]string
+		Left     []string
 		Error    string
 	}
-	mode, dir := os.Args[1], os.Args[2]
+	mode, dir, o := os.Args[1], os.Args[2], loader.Options{Timeout: 2 * time.Second}
+	if len(os.Args) > 3 {
+		if err := json.Unmarshal([]byte(os.Args[3]), &o); err != nil {
+			panic(err)
+		}
+	}
 	var err error
-	if mode == "list" {
-		result.Listings, err = loader.List(dir)
+	switch mode {
+	case "list":
+		result.Listings, result.Skipped, err = loader.List(dir, o)
 		for _, l := range result.Listings {
 			result.Offers = append(result.Offers, l.Offers())
 		}
-	} else {
+	case "lock":
+		_, err = loader.WriteLock(dir, o)
+	case "load":
 		var all []*loader.Plugin
-		all, err = loader.Load(dir, loader.Options{NoProbe: mode == "noprobe", Timeout: 2 * time.Second})
+		var left loader.Errors
+		all, left, err = loader.Load(dir, o)
+		for _, e := range left {
+			result.Left = append(result.Left, e.Error())
+		}
 		for _, p := range all {
-			result.Plugins = append(result.Plugins, describe(p))
+			var d plugin
+			if d, err = describe(p); err != nil {
+				break
+			}
+			result.Plugins = append(result.Plugins, d)
 		}
 	}
 	if err != nil {
@@ -49,8 +67,8 @@ type plugin struct {
 	Loss                           string
 }
 
-func describe(p *loader.Plugin) plugin {
-	e := &p.Exports
+func describe(p *loader.Plugin) (plugin, error) {
+	e, err := p.Open()
 	d := plugin{Name: p.Name, File: p.File(), SHA256: p.SHA256, PluginPath: p.PluginPath, Manifest: p.Manifest}
 	for _, n := range []int{len(e.Losses), len(e.LossScales), len(e.Metrics), len(e.Optimizers), len(e.Callbacks), len(e.AgentTemplates), len(e.Tuners), len(e.ORMs), len(e.PRMs)} {
 		d.Kinds += n
@@ -60,5 +78,5 @@ func describe(p *loader.Plugin) plugin {
 			d.Loss = err.Error()
 		}
 	}
-	return d
+	return d, err
 }

@@ -1,0 +1,3 @@
+package loader
+
+func watch(all []*candidate) {}
