@@ -106,7 +106,7 @@ func differs(host, f *File) *MismatchError {
 // mend says what to do about a mismatch.
 func mend(host *File, e *MismatchError) string {
 	if len(e.Settings) > 0 {
-		return "build it with the same flags: ./build.sh DIR"
+		return "build it with the same flags: swiftgo plugin build DIR"
 	}
 	var gets []string
 	for _, m := range e.Mismatches {

@@ -48,7 +48,7 @@ type Export struct {
 const self = "/proc/self/exe"
 
 // rebuild is the hint for what only building again can mend.
-const rebuild = "build it again: ./build.sh DIR"
+const rebuild = "build it again: swiftgo plugin build DIR"
 
 // Inspect reads the plugin at path without running any of it. It is an *Error if
 // the file is no whole Go plugin, and the File then has Path, Size and SHA256

@@ -87,11 +87,11 @@ func TestFits(t *testing.T) {
 		{"equal", func(*File) {}, ""},
 		{"more packages", func(f *File) { f.Packages["example.com/x"] = "9" }, ""},
 		{"release", func(f *File) { f.Build.GoVersion = "go1.25.1" }, "x.so: built with go1.25.1, this program with go1.26.8; build both with the same Go, e.g. GOTOOLCHAIN=go1.26.8"},
-		{"api", func(f *File) { f.Packages["swiftgo/api"] = "x" }, "x.so: built with packages that differ from this program's: swiftgo (swiftgo/api); build it again: ./build.sh DIR"},
+		{"api", func(f *File) { f.Packages["swiftgo/api"] = "x" }, "x.so: built with packages that differ from this program's: swiftgo (swiftgo/api); build it again: swiftgo plugin build DIR"},
 		{"dependency", func(f *File) {
 			f.Packages["gorgonia.org/tensor"], f.Packages["gorgonia.org/tensor/native"] = "x", "x"
 			f.Build.Deps[0].Version = "v0.9.23"
-		}, "x.so: built with packages that differ from this program's: gorgonia.org/tensor v0.9.23, here v0.9.24 (gorgonia.org/tensor, gorgonia.org/tensor/native); in the plugin's folder: go get gorgonia.org/tensor@v0.9.24, then build it again: ./build.sh DIR"},
+		}, "x.so: built with packages that differ from this program's: gorgonia.org/tensor v0.9.23, here v0.9.24 (gorgonia.org/tensor, gorgonia.org/tensor/native); in the plugin's folder: go get gorgonia.org/tensor@v0.9.24, then build it again: swiftgo plugin build DIR"},
 		{"two modules", func(f *File) {
 			f.Packages["gorgonia.org/tensor"], f.Packages["fmt"] = "x", "x"
 			f.Build.Deps[0].Replace = &debug.Module{Path: "../tensor"}
@@ -99,7 +99,7 @@ func TestFits(t *testing.T) {
 		{"race", func(f *File) {
 			f.Packages["fmt"] = "x"
 			f.Build.Settings = append(f.Build.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
-		}, "x.so: built with -race, which this program was not, so built with packages …; build it with the same flags: ./build.sh DIR"},
+		}, "x.so: built with -race, which this program was not, so built with packages …; build it with the same flags: swiftgo plugin build DIR"},
 		{"level", func(f *File) { f.Build.Settings[1].Value = "v9" }, "x.so: built for GOAMD64=v9, this processor has " + cpuLevel() + "; build it with GOAMD64=" + cpuLevel()},
 		{"setting that does not matter", func(f *File) { f.Build.Settings = f.Build.Settings[1:] }, ""},
 		{"manifest", func(f *File) { f.Exports = append(f.Exports, Export{Name: "Plugin", Type: "string"}) }, "x.so: Plugin is a string, want api.Manifest; declare …"},
@@ -176,7 +176,7 @@ func TestScan(t *testing.T) {
 // TestDamage reads a plugin with bytes changed and its end cut off: there may be
 // an error, but no panic, and no end that goes unnoticed.
 func TestDamage(t *testing.T) {
-	data, err := os.ReadFile(filepath.Join(built, "nothing.so"))
+	data, err := os.ReadFile(filepath.Join(built, "second.so"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -210,7 +210,6 @@ func Load(dir string, o Options) (plugins []*Plugin, left Errors, err error) {
 	if len(errs) > 0 {
 		return nil, left, errs
 	}
-	watch(all)
 	return plugins, left, nil
 }
 

@@ -88,7 +88,9 @@ func probe(f *File, private string, timeout time.Duration) (report, error) {
 		data, _ := io.ReadAll(r)
 		said <- data
 	}()
-	err = c.Wait()
+	if err = c.Wait(); errors.Is(err, exec.ErrWaitDelay) { // it ended well, and a process that it started goes on
+		err = nil
+	}
 	r.SetReadDeadline(time.Now().Add(time.Second)) // a process that the plugin started may hold the pipe
 	var rep report
 	if json.Unmarshal(<-said, &rep) == nil {

@@ -40,6 +40,7 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	} else {
+		os.Setenv("SWIFTGO_CACHE_DIR", filepath.Join(dir, "cache"))
 		code = m.Run()
 	}
 	os.RemoveAll(dir)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -27,7 +28,7 @@ func pluginCommand(s *settings) *cobra.Command {
 A plugin is code in the process of swiftgo, and may do what the process may. Owner
 checks, plugins.lock and signatures say whose code it is; none of them is a sandbox.`,
 	}
-	cmd.AddCommand(pluginNewCommand(), pluginTryCommand(s), pluginListCommand(s), pluginInspectCommand(), pluginCheckCommand(s),
+	cmd.AddCommand(pluginNewCommand(), pluginBuildCommand(), pluginTryCommand(s), pluginListCommand(s), pluginInspectCommand(), pluginCheckCommand(s),
 		pluginLockCommand(s), pluginVerifyCommand(s), pluginSignCommand(), pluginKeygenCommand(), pluginDoctorCommand())
 	return cmd
 }
@@ -69,7 +70,10 @@ func pluginOptions(c *recipe.Config) (o loader.Options, err error) {
 		}
 		o.Keys = append(o.Keys, k)
 	}
-	o.Locked = c.PluginsLocked
+	if c.PluginsTimeout <= 0 {
+		return o, fmt.Errorf("--plugins_timeout is %d, want 1 second or more", c.PluginsTimeout)
+	}
+	o.Locked, o.Timeout = c.PluginsLocked, time.Duration(c.PluginsTimeout)*time.Second
 	return o, nil
 }
 

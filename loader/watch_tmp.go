@@ -1,3 +1,0 @@
-package loader
-
-func watch(all []*candidate) {}
