@@ -3,6 +3,7 @@ package loader
 import (
 	"bytes"
 	"debug/elf"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -173,35 +174,63 @@ func TestScan(t *testing.T) {
 	}
 }
 
-// TestDamage reads a plugin with bytes changed and its end cut off: there may be
-// an error, but no panic, and no end that goes unnoticed.
-func TestDamage(t *testing.T) {
-	data, err := os.ReadFile(filepath.Join(built, "second.so"))
+// patched is a file with some bytes changed and its end cut off.
+type patched struct {
+	data, patch []byte
+	at          int
+}
+
+func (p patched) ReadAt(b []byte, off int64) (int, error) {
+	if off < 0 || off >= int64(len(p.data)) {
+		return 0, io.EOF
+	}
+	n := copy(b, p.data[off:])
+	for i, x := range p.patch {
+		if j := int64(p.at+i) - off; j >= 0 && j < int64(n) {
+			b[j] ^= x
+		}
+	}
+	if n < len(b) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// FuzzInspect reads a plugin with bytes changed in the places that are looked
+// at, or with its end cut off: there may be an error, but no panic, no end that
+// goes unnoticed, and no more memory in use than such a file can ask for.
+func FuzzInspect(f *testing.F) {
+	data, err := os.ReadFile(filepath.Join(built, "small.so"))
 	if err != nil {
-		t.Fatal(err)
+		f.Fatal(err)
 	}
 	file, err := elf.NewFile(bytes.NewReader(data))
 	if err != nil {
-		t.Fatal(err)
+		f.Fatal(err)
 	}
-	r := rand.New(rand.NewPCG(1, 2))
-	places := []uint64{0}
-	for _, name := range []string{".go.module", ".dynsym", ".rela.dyn", ".go.buildinfo"} {
+	places := []uint64{0, uint64(len(data)) - 64*uint64(len(file.Sections)), file.Progs[0].Off}
+	for _, name := range []string{".go.module", ".dynsym", ".dynstr", ".rela.dyn", ".go.buildinfo", ".gnu.version_r", ".dynamic", ".data.rel.ro", ".typelink", ".rodata"} {
 		if s := file.Section(name); s != nil {
 			places = append(places, s.Offset)
 		}
 	}
-	for range 150 {
-		changed := bytes.Clone(data)
-		for range 1 + r.IntN(3) {
-			changed[places[r.IntN(len(places))]+uint64(r.IntN(512))] = byte(r.Uint32())
-		}
-		read(bytes.NewReader(changed), int64(len(changed)))
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range 200 {
+		f.Add(uint8(i), r.Uint32N(2048), []byte{byte(r.Uint32()), byte(r.Uint32() >> 24), byte(i)}, uint32(0))
+		f.Add(uint8(i), uint32(0), []byte(nil), r.Uint32N(uint32(len(data)-1))+1)
 	}
-	for range 20 {
-		n := r.IntN(len(data) - 1)
-		if _, err := read(bytes.NewReader(data[:n]), int64(n)); err == nil {
-			t.Errorf("the first %d bytes of %d pass", n, len(data))
+	f.Fuzz(func(t *testing.T, place uint8, offset uint32, patch []byte, cut uint32) {
+		end := len(data) - int(cut)%len(data)
+		p := patched{data[:end], patch, int(places[int(place)%len(places)]) + int(offset)}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := read(p, int64(end))
+		runtime.ReadMemStats(&after)
+		if err == nil && end < len(data)*3/4 {
+			t.Errorf("the first %d bytes of %d pass", end, len(data))
 		}
-	}
+		if n := after.TotalAlloc - before.TotalAlloc; n > 64<<20+16*uint64(len(data)) {
+			t.Errorf("%d bytes allocated for a file of %d", n, len(data))
+		}
+	})
 }

@@ -50,7 +50,7 @@ func buildAll() error {
 			return err
 		}
 	}
-	return nil
+	return goBuild("../../cmd/swiftgo/testdata/bad/nothing", "small.so", "-trimpath", "-buildmode=plugin")
 }
 
 func goBuild(source, to string, flags ...string) error {

@@ -65,11 +65,7 @@ func open(c *recipe.Config, own map[string]map[string]any) (*registry.Registry, 
 	}
 	for _, p := range plugins {
 		o := registry.Origin{File: p.File(), Path: p.Path, SHA256: p.SHA256, PluginName: p.Manifest.Name, Version: p.Manifest.Version}
-		exports, err := p.Open()
-		if err != nil {
-			return nil, err
-		}
-		if err := reg.Add(o, exports); err != nil {
+		if err := reg.AddLazy(o, p.Names, p.Open); err != nil {
 			return nil, err
 		}
 	}

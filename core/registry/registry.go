@@ -82,8 +82,9 @@ type id struct{ kind, name string }
 // extension is a constructor that was added.
 type extension struct {
 	Entry
-	construct any    // the function in the plugin's map
-	pkg       string // of the function, as stack traces have it
+	construct any                         // the function in the plugin's map
+	pkg       string                      // of the function, as stack traces have it
+	open      func() (api.Exports, error) // has the function; nil if it is known
 }
 
 // New returns an empty Registry. Constructors are given args with the settings
@@ -112,10 +113,45 @@ func (r *Registry) AllowOverride(extension string) error {
 // Add takes in what the plugin at o exports, or with the zero Origin what is
 // built in, which comes first. A name that is taken is an error that names both
 // origins; after an error the Registry is as it was.
-func (r *Registry) Add(o Origin, e api.Exports) error {
-	all := slices.Concat(collect(loss, o, e.Losses), collect(lossScale, o, e.LossScales), collect(metric, o, e.Metrics),
+func (r *Registry) Add(o Origin, e api.Exports) error { return r.add(entries(o, e)) }
+
+// AddLazy is Add for a plugin that is opened when one of its extensions is first
+// asked for. It has those of names, by kind; what open returns has to have them.
+func (r *Registry) AddLazy(o Origin, names map[string][]string, open func() (api.Exports, error)) error {
+	var all []*extension
+	for _, kind := range slices.Sorted(maps.Keys(names)) {
+		for _, name := range names[kind] {
+			all = append(all, &extension{Entry: Entry{kind, name, o}, open: open})
+		}
+	}
+	return r.add(all)
+}
+
+func entries(o Origin, e api.Exports) []*extension {
+	return slices.Concat(collect(loss, o, e.Losses), collect(lossScale, o, e.LossScales), collect(metric, o, e.Metrics),
 		collect(optimizer, o, e.Optimizers), collect(callback, o, e.Callbacks), collect(agentTemplate, o, e.AgentTemplates),
 		collect(tuner, o, e.Tuners), collect(orm, o, e.ORMs), collect(prm, o, e.PRMs))
+}
+
+// resolve makes sure that the constructor of x is known.
+func (x *extension) resolve() error {
+	if x.open == nil {
+		return nil
+	}
+	e, err := x.open()
+	if err != nil {
+		return err
+	}
+	for _, y := range entries(x.Origin, e) {
+		if y.Kind == x.Kind && y.Name == x.Name {
+			x.construct, x.pkg, x.open = y.construct, y.pkg, nil
+			return nil
+		}
+	}
+	return fmt.Errorf("%v is not there any more now that the plugin is opened; its init functions must not depend on when and where they run", x.Entry)
+}
+
+func (r *Registry) add(all []*extension) error {
 	var errs []error
 	for _, x := range all {
 		errs = append(errs, r.mayAdd(x))
@@ -136,7 +172,7 @@ func collect[F any](kind string, o Origin, constructors map[string]F) []*extensi
 	var all []*extension
 	for _, name := range slices.Sorted(maps.Keys(constructors)) {
 		f := constructors[name]
-		all = append(all, &extension{Entry{kind, name, o}, f, packageOf(f)})
+		all = append(all, &extension{Entry{kind, name, o}, f, packageOf(f), nil})
 	}
 	return all
 }
@@ -189,7 +225,7 @@ func (r *Registry) Has(kind, name string) error {
 func (r *Registry) find(kind, name string) (*extension, error) {
 	if x := r.entries[id{kind, name}]; x != nil {
 		r.chosen[name] = true
-		return x, nil
+		return x, x.resolve()
 	}
 	var there, names []string
 	for _, e := range r.List() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 
 	"swiftgo/api"
@@ -213,5 +214,39 @@ func TestConstructorErrors(t *testing.T) {
 	wantError(t, err, "callback half (plugins/focal.so): only one of Save and Load is set, want both or neither")
 	if len(r.Used()) != 0 {
 		t.Errorf("used %v, though nothing was constructed", r.Used())
+	}
+}
+
+// TestAddLazy opens a plugin when its extension is asked for, and once.
+func TestAddLazy(t *testing.T) {
+	r := registry.New(api.Args{}, nil)
+	opened := 0
+	exports := api.Exports{Losses: api.Losses{"mine": func(*api.Args) (api.Loss, error) { return api.LossFunc(nil), errors.New("constructed") }}}
+	open := sync.OnceValues(func() (api.Exports, error) { opened++; return exports, nil })
+	o := registry.Origin{File: "plugins/mine.so"}
+	if err := r.AddLazy(o, map[string][]string{"loss": {"mine", "gone"}, "metric": {"mine"}}, open); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.AddLazy(registry.Origin{File: "plugins/other.so"}, map[string][]string{"loss": {"mine"}}, open); err == nil || !strings.Contains(err.Error(), "loss mine is in both plugins/mine.so and plugins/other.so") {
+		t.Errorf("a second loss of the name: %v", err)
+	}
+	if len(r.List()) != 3 || opened != 0 {
+		t.Errorf("%d extensions, opened %d times", len(r.List()), opened)
+	}
+	if _, err := r.Loss("mine"); err == nil || !strings.Contains(err.Error(), "loss mine (plugins/mine.so): constructed") {
+		t.Errorf("constructed with %v", err)
+	}
+	if err := r.Has("loss", "gone"); err == nil || !strings.Contains(err.Error(), "loss gone (plugins/mine.so) is not there any more") {
+		t.Errorf("an extension that is gone: %v", err)
+	}
+	if opened != 1 {
+		t.Errorf("opened %d times", opened)
+	}
+	failing := func() (api.Exports, error) { return api.Exports{}, errors.New("mine.so: cannot be opened") }
+	if err := r.AddLazy(registry.Origin{File: "plugins/bad.so"}, map[string][]string{"orm": {"bad"}}, failing); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.ORM("bad"); err == nil || err.Error() != "mine.so: cannot be opened" {
+		t.Errorf("a plugin that does not open: %v", err)
 	}
 }
