@@ -22,6 +22,10 @@ var built string
 
 // TestMain builds them, with one set of flags, but for "untrimmed".
 func TestMain(m *testing.M) {
+	const shared = "LOADER_TEST_BUILT" // by the process whose fuzzing worker this is
+	if built = os.Getenv(shared); built != "" {
+		os.Exit(m.Run())
+	}
 	var err error
 	if built, err = os.MkdirTemp("", "loader"); err == nil {
 		err = buildAll()
@@ -30,6 +34,7 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	} else {
+		os.Setenv(shared, built)
 		os.Setenv("SWIFTGO_CACHE_DIR", filepath.Join(built, "cache"))
 		code = m.Run()
 	}

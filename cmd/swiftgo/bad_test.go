@@ -25,7 +25,7 @@ import (
 var badBuilds = map[string][]string{
 	"opening": {"./testdata/bad/opening.v2"}, "wrongtype": {"./testdata/bad/wrongtype"}, "misspelt": {"./testdata/bad/misspelt"},
 	"renamed": {"./testdata/bad/renamed"}, "nothing": {"./testdata/bad/nothing"}, "otherapi": {"./testdata/bad/otherapi"},
-	"function": {"./testdata/bad/function"}, "manifest": {"./testdata/bad/manifest"}, "constructor": {"./testdata/bad/constructor"},
+	"function": {"./testdata/bad/function"}, "manifest": {"./testdata/bad/manifest"}, "constructor": {"./testdata/bad/constructor"}, "late": {"./testdata/bad/late"},
 	"untrimmed":  {"../../contrib/focal", "-buildmode=plugin"},
 	"race":       {"../../contrib/focal", "-trimpath", "-buildmode=plugin", "-race"},
 	"cover":      {"../../contrib/focal", "-trimpath", "-buildmode=plugin", "-cover", "-coverpkg=swiftgo/api"},

@@ -151,6 +151,24 @@ func announce(out io.Writer, c *Config, m *model.Model, train, val *dataset.Load
 	}
 }
 
+// rescue saves the last whole step of a run that failed in an extension, and
+// adds to the error where it is. The extension may fail again while it is saved.
+func rescue(t *trainer.Trainer, reg *registry.Registry, failed error) error {
+	var broken *registry.ExtensionError
+	if !errors.As(failed, &broken) {
+		return failed
+	}
+	err := reg.Guard(t.SaveSound)
+	s := t.State()
+	switch {
+	case filepath.Base(s.Checkpoint) == checkpoint.Name(s.Step):
+		return fmt.Errorf("%w; step %d is saved: --resume_from_checkpoint %s", failed, s.Step, s.Checkpoint)
+	case s.Checkpoint != "":
+		return fmt.Errorf("%w; step %d is not saved: %w; the last that is: --resume_from_checkpoint %s", failed, s.Step, err, s.Checkpoint)
+	}
+	return fmt.Errorf("%w; nothing is saved: %w", failed, err)
+}
+
 // end closes the run, whatever it ended with, and says where everything is.
 func (r *runDir) end(out io.Writer, t *trainer.Trainer, failed error) (*Result, error) {
 	s := t.State()

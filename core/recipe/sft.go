@@ -110,5 +110,5 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer) (
 		return nil, err
 	}
 	run.used = true
-	return run.end(out, t, reg.Guard(func() error { return t.Run(ctx) }))
+	return run.end(out, t, rescue(t, reg, reg.Guard(func() error { return t.Run(ctx) })))
 }

@@ -2,6 +2,7 @@ package trainer
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -54,6 +55,22 @@ func (t *Trainer) save() error {
 		}
 	}
 	return t.call("OnSave", func(c Callback) hook { return c.OnSave })
+}
+
+// SaveSound saves a checkpoint of the last whole step after Run has failed, if
+// there is not one already. It is an error if the weights are not those of a
+// whole step.
+func (t *Trainer) SaveSound() error {
+	s := &t.state
+	switch {
+	case s.Step == 0:
+		return errors.New("no step was done")
+	case t.updating:
+		return fmt.Errorf("the weights may be half updated, as the failure came after the optimizer's step %d had begun", s.Step+1)
+	case s.Checkpoint == filepath.Join(t.OutputDir, checkpoint.Name(s.Step)):
+		return nil
+	}
+	return t.save()
 }
 
 func (t *Trainer) saveOptimizer(dir string) error {

@@ -42,6 +42,7 @@ type Trainer struct {
 
 	state     api.State
 	bestIsNew bool // whether the last evaluation was the best so far
+	updating  bool // the weights are between two steps
 	tokens    int  // since the last log
 	logged    time.Time
 	right     int // tokens predicted right since the last log
@@ -206,6 +207,7 @@ func (t *Trainer) step(epoch, index int) error {
 		return err
 	}
 	s.LearningRate = t.Schedule(s.Step)
+	t.updating = true
 	if err := t.Optimizer.Step(s.LearningRate); err != nil {
 		return err
 	}
@@ -216,6 +218,7 @@ func (t *Trainer) step(epoch, index int) error {
 		p.ClearGrad()
 	}
 	s.Step++
+	t.updating = false
 	t.sumLoss += s.Loss
 	t.sumSteps++
 	return nil
