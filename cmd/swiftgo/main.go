@@ -49,7 +49,7 @@ func run(argv []string) (code int) {
 	root.SetFlagErrorFunc(nearestFlag)
 	settings := &settings{}
 	root.AddCommand(trainCommand("sft", settings), trainCommand("pt", settings), inferCommand(settings), pluginCommand(settings),
-		quickstartCommand(), envCommand(), versionCommand())
+		quickstartCommand(), benchCommand(), envCommand(), versionCommand())
 	argv, err := settings.take(root, argv)
 	if err == nil {
 		root.SetArgs(argv)

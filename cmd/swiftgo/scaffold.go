@@ -2,8 +2,8 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"go/format"
 	"os"
@@ -14,6 +14,8 @@ import (
 	"text/template"
 
 	"github.com/spf13/cobra"
+
+	"swiftgo/loader/build"
 )
 
 // A plugin to begin with, of each kind.
@@ -23,42 +25,46 @@ var scaffolds embed.FS
 
 func pluginNewCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "new KIND NAME", Short: "begin a plugin: a folder with the code and its test", Args: cobra.ExactArgs(2),
-		Long: "Begin a plugin: a folder NAME, without underscores, with the code and its test. Kinds: " + strings.Join(kinds(), ", ") + ".",
+		Use: "new KIND NAME", Short: "begin a plugin: a folder with the code, its test and a README", Args: cobra.ExactArgs(2),
+		Long: "Begin a plugin: a folder NAME, without underscores, with the code, its test and a README. Kinds: " + strings.Join(kinds(), ", ") + ".",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir, err := scaffold(args[0], args[1])
+			dir, err := scaffold(cmd.Context(), args[0], args[1])
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s/ is ready; test and build it with build.sh check %s\n", dir, dir)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s/ is ready; next:\n  cd %[1]s && go test .\n  swiftgo plugin build .\n", dir)
 			return nil
 		},
 	}
 }
 
-const scaffoldTest = `package main
-
-import (
-	"testing"
-
-	"swiftgo/api/apitest"
-)
-
-// The conformance kit tries what every {{.Words}} must do.
-func Test{{.Title}}(t *testing.T) { apitest.{{.Kit}}(t, new{{.Title}}) }
-`
-
-// kits are the functions of package apitest.
-var kits = map[string]string{
-	"loss": "Loss", "loss_scale": "LossScale", "metric": "Metric", "optimizer": "Optimizer", "callback": "Callback",
-	"agent_template": "AgentTemplate", "tuner": "Tuner", "orm": "ORM", "prm": "PRM",
+// beginnings say of each kind which function of package apitest tests it, how it
+// is chosen, what settings the code in folder scaffold has, and a line for
+// swiftgo plugin try.
+var beginnings = map[string]struct {
+	kit, use, line string
+	settings       []string
+}{
+	"loss": {"Loss", "swiftgo sft --loss_type NAME …", `{"logits": [[[1, 2, 3], [3, 2, 1]]], "labels": [[-100, 2]]}`,
+		[]string{"weight X` | factor of each token's loss, 1"}},
+	"loss_scale": {"LossScale", "swiftgo sft --loss_scale NAME …", `{"query": "q", "response": "r"}`,
+		[]string{"weight X` | weight of the responses, 1"}},
+	"metric":    {"Metric", "swiftgo sft --eval_metric NAME …", `{"preds": [[1, 2, 3]], "labels": [[-100, 1, 2]]}`, nil},
+	"optimizer": {"Optimizer", "swiftgo sft --optimizer NAME …", `{"w": [[1, 2]], "grads": [[[0.5, -0.5]]], "lr": 0.1}`, nil},
+	"callback": {"Callback", "swiftgo sft --callbacks NAME …", `{"metrics": [3, 2, 1]}`,
+		[]string{"every N` | steps between two lines of the log, 10"}},
+	"agent_template": {"AgentTemplate", "swiftgo sft --agent_template NAME …",
+		`{"method": "get_toolcall", "response": "<call>{\"name\": \"a\", \"arguments\": {\"x\": 1}}</call>"}`, nil},
+	"tuner": {"Tuner", "swiftgo sft --tuner_type NAME …", `{}`, nil},
+	"orm":   {"ORM", "swiftgo infer --orm_model NAME …", `{"text": "4", "truth": " 4"}`, nil},
+	"prm":   {"PRM", "swiftgo plugin try prm NAME", `{"text": "a\nb"}`, nil},
 }
 
 var snake = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
 
 // scaffold makes the folder of a new plugin in the working directory, whole or
 // not at all, and returns its name.
-func scaffold(kind, name string) (string, error) {
+func scaffold(ctx context.Context, kind, name string) (string, error) {
 	if !slices.Contains(kinds(), kind) {
 		return "", fmt.Errorf("no kind %q; there are %s", kind, strings.Join(kinds(), ", "))
 	}
@@ -69,18 +75,16 @@ func scaffold(kind, name string) (string, error) {
 	if _, err := os.Stat(dir); err == nil {
 		return "", fmt.Errorf("%s is there already; remove it or choose another name", dir)
 	}
-	title := ""
-	for part := range strings.SplitSeq(name, "_") {
-		title += strings.ToUpper(part[:1]) + part[1:]
+	files := map[string][]byte{}
+	known, err := build.Requires(".")
+	if err == nil && !known {
+		files["go.mod"], files["go.sum"], err = build.Module(ctx, "example.com/"+dir)
 	}
-	data := map[string]string{"Name": name, "Title": title, "Type": strings.ToLower(title[:1]) + title[1:] + "Plugin", "Kit": kits[kind], "Words": strings.ReplaceAll(kind, "_", " ")}
-	text, err := scaffolds.ReadFile("scaffold/" + kind + ".txt")
+	if err == nil {
+		err = code(files, kind, name, dir)
+	}
 	if err != nil {
 		return "", err
-	}
-	files := map[string]string{dir + ".go": string(text), dir + "_test.go": scaffoldTest}
-	if !inModule() {
-		files["go.mod"] = "module example.com/" + dir + "\n\ngo 1.26\n"
 	}
 	tmp, err := os.MkdirTemp(".", ".new-")
 	if err != nil {
@@ -88,11 +92,7 @@ func scaffold(kind, name string) (string, error) {
 	}
 	defer os.RemoveAll(tmp)
 	for file, text := range files {
-		out, err := render(file, text, data)
-		if err != nil {
-			return "", err
-		}
-		if err := os.WriteFile(filepath.Join(tmp, file), out, 0o666); err != nil {
+		if err := os.WriteFile(filepath.Join(tmp, file), text, 0o666); err != nil {
 			return "", err
 		}
 	}
@@ -102,31 +102,30 @@ func scaffold(kind, name string) (string, error) {
 	return dir, os.Rename(tmp, dir)
 }
 
-func render(file, text string, data map[string]string) ([]byte, error) {
-	t, err := template.New(file).Parse(text)
-	if err != nil {
-		return nil, err
+// code adds what is written for a kind to the files of a plugin.
+func code(files map[string][]byte, kind, name, dir string) error {
+	title := ""
+	for part := range strings.SplitSeq(name, "_") {
+		title += strings.ToUpper(part[:1]) + part[1:]
 	}
-	var b bytes.Buffer
-	if err := t.Execute(&b, data); err != nil {
-		return nil, err
-	}
-	if filepath.Ext(file) != ".go" {
-		return b.Bytes(), nil
-	}
-	return format.Source(b.Bytes())
-}
-
-// inModule reports whether the working directory belongs to a Go module.
-func inModule() bool {
-	dir, err := filepath.Abs(".")
-	for ; err == nil; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); !errors.Is(err, os.ErrNotExist) {
-			return true
+	b := beginnings[kind]
+	data := map[string]any{"Kind": kind, "Name": name, "Dir": dir, "Title": title, "Type": strings.ToLower(title[:1]) + title[1:] + "Plugin", "Kit": b.kit,
+		"Words": strings.ReplaceAll(kind, "_", " "), "Use": strings.ReplaceAll(b.use, "NAME", name), "Line": b.line, "Settings": b.settings, "Module": files["go.mod"] != nil}
+	for from, to := range map[string]string{kind + ".txt": dir + ".go", "test.txt": dir + "_test.go", "README.md": "README.md"} {
+		t, err := template.ParseFS(scaffolds, "scaffold/"+from)
+		if err != nil {
+			return err
 		}
-		if dir == filepath.Dir(dir) {
-			break
+		var text bytes.Buffer
+		if err := t.Execute(&text, data); err != nil {
+			return err
+		}
+		files[to] = text.Bytes()
+		if filepath.Ext(to) == ".go" {
+			if files[to], err = format.Source(text.Bytes()); err != nil {
+				return err
+			}
 		}
 	}
-	return false
+	return nil
 }

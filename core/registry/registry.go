@@ -30,9 +30,6 @@ type Registry struct {
 	entries  map[id]*extension
 	chosen   map[string]bool // names that Has or a constructor was asked for
 	used     []*extension
-	step     func() int // not nil if extensions may be disabled; see DisableOnPanic
-	disabled []Disabled
-	watchdog *watchdog
 }
 
 // Entry is an extension and where it comes from.
@@ -56,8 +53,6 @@ type Origin struct {
 	SHA256     string `json:"sha256,omitempty"`
 	Version    string `json:"version,omitempty"` // in its manifest
 	PluginName string `json:"plugin,omitempty"`  // in its manifest
-
-	Packages []string `json:"-"` // that are in the plugin and not in this binary
 }
 
 func (o Origin) String() string {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -36,37 +37,55 @@ func (e *ConflictError) Error() string {
 	}
 	fmt.Fprintf(&b, "%s needs other versions of %d %s than this swiftgo was built with:", e.Dir, len(e.Conflicts), modules)
 	for _, c := range e.Conflicts {
-		fmt.Fprintf(&b, "\n  %s: swiftgo %s, the plugin %s (%d shared packages, e.g. %s)", c.Module, c.Host, c.Plugin, len(c.Packages), c.Packages[0])
+		fmt.Fprintf(&b, "\n  %s: swiftgo has %s, the plugin %s (shared: %s)", c.Module, c.Host, c.Plugin, c.shared())
 		if by := slices.Concat(c.Local, c.Required); len(by) > 0 {
 			fmt.Fprintf(&b, "\n    required by: %s", strings.Join(by, ", "))
 		}
-		fmt.Fprintf(&b, "\n    mend: %s", c.mend())
+		fmt.Fprintf(&b, "\n    mend: %s", c.mend(e.Dir))
 	}
 	return b.String()
 }
 
-// mend returns the command that brings the plugin to the version of the host.
-func (c *Conflict) mend() string {
+func (c *Conflict) shared() string {
+	if len(c.Packages) == 1 {
+		return c.Packages[0]
+	}
+	return fmt.Sprintf("%d packages, e.g. %s", len(c.Packages), c.Packages[0])
+}
+
+// mend returns the command that brings the plugin in dir to the version of the
+// host.
+func (c *Conflict) mend(dir string) string {
 	switch {
 	case c.Replaced:
-		return fmt.Sprintf("remove the line that replaces %s in go.mod or go.work: go mod edit -dropreplace=%s", c.Module, c.Module)
+		return "remove the line of go.mod or go.work that replaces it"
 	case len(c.Required) > 0 || len(c.Local) == 0:
-		return fmt.Sprintf("go get %s@%s in the plugin's folder; it lowers %s as well, which must do without the newer version, or swiftgo be built with it",
-			c.Module, c.Host, strings.Join(c.Required, ", "))
+		return fmt.Sprintf("cd %s && go get %s@%s; that lowers %s too, and if there is none that will do, only a swiftgo built with %s %s can use it",
+			quoted(dir), c.Module, c.Host, cmp.Or(strings.Join(c.Required, ", "), "what requires it"), c.Module, c.Plugin)
 	}
 	var edits []string
-	for _, dir := range c.Local {
-		edits = append(edits, fmt.Sprintf("go mod edit -require=%s@%s %s", c.Module, c.Host, filepath.Join(dir, "go.mod")))
+	for _, folder := range c.Local {
+		edits = append(edits, fmt.Sprintf("go mod edit -require=%s@%s %s", c.Module, c.Host, quoted(filepath.Join(folder, "go.mod"))))
 	}
 	return strings.Join(edits, " && ")
 }
+
+// quoted returns a path as a shell reads it.
+func quoted(path string) string {
+	if plain.MatchString(path) {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+}
+
+var plain = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
 
 // conflicts compares the versions of the modules that the plugin's packages come
 // from with the host's: packages of other versions are other packages.
 func (b *building) conflicts(ctx context.Context, packages []listed) error {
 	found := map[string]*Conflict{}
 	for _, p := range packages {
-		if p.Module == nil || p.Module.Path == module || b.host.Packages[p.ImportPath] == "" {
+		if p.Module == nil || p.Module.Path == swiftgoModule || b.host.Packages[p.ImportPath] == "" {
 			continue
 		}
 		_, here := b.host.Module(p.ImportPath)

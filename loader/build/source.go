@@ -15,9 +15,9 @@ import (
 	"swiftgo/loader"
 )
 
-// module is the path of the module that package api belongs to. It has no dot,
+// swiftgoModule is the path of the module that package api belongs to. It has no dot,
 // so no proxy can have it: it is always a folder.
-const module = "swiftgo"
+const swiftgoModule = "swiftgo"
 
 // Source returns a folder with the module swiftgo as far as a plugin can see it:
 // the packages api and api/apitest of this binary. It is written, or mended, if

@@ -129,8 +129,13 @@ func (g *toolchain) run(ctx context.Context, dir string, args ...string) (string
 	case err != nil:
 		return "", fmt.Errorf("go %s: %w", args[0], err)
 	}
-	if g.log != nil {
-		g.log.Write(said.Bytes())
-	}
+	g.note("%s", said.String())
 	return out.String(), nil
+}
+
+// note passes on what is no error.
+func (g *toolchain) note(format string, args ...any) {
+	if text := strings.TrimSpace(fmt.Sprintf(format, args...)); text != "" && g.log != nil {
+		fmt.Fprintln(g.log, text)
+	}
 }

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,6 +27,7 @@ type workspace struct {
 	overlay map[string]string // files that the go command is to see instead of the author's, or beside them
 	bare    bool              // the plugin's folder belongs to no module
 	own     bool              // it belongs to module swiftgo itself
+	source  string            // where the plugin's go.mod has swiftgo
 }
 
 // newWorkspace makes the workspace for the package in dir.
@@ -62,19 +64,22 @@ func (w *workspace) fill(ctx context.Context, g *toolchain, dir, root string) er
 	if err != nil {
 		return err
 	}
+	if w.source != src && filepath.Dir(w.source) == filepath.Dir(src) {
+		g.note("%s: go.mod has the swiftgo of another release; for go vet, go test and editors: go mod edit -replace=%s@v0.0.0=%s", dir, swiftgoModule, src)
+	}
 	work := &modfile.WorkFile{Syntax: &modfile.FileSyntax{}}
 	if err := work.AddGoStmt(strings.TrimPrefix(release(), "go")); err != nil {
 		return err
 	}
 	// A module that the plugin requires may require swiftgo too, and whatever
 	// version it names, only the folder has it.
-	if err := work.AddReplace(module, "v0.0.0", src, ""); err != nil {
+	if err := work.AddReplace(swiftgoModule, "v0.0.0", src, ""); err != nil {
 		return err
 	}
 	if err := w.takeOver(ctx, g, dir, work); err != nil {
 		return err
 	}
-	work.AddNewUse(src, module)
+	work.AddNewUse(src, swiftgoModule)
 	for _, m := range sorted(w.modules) {
 		work.AddNewUse(w.modules[m], m)
 	}
@@ -117,7 +122,7 @@ func (w *workspace) takeOver(ctx context.Context, g *toolchain, dir string, work
 		}
 	}
 	for _, r := range theirs.Replace {
-		if r.Old.Path == module {
+		if r.Old.Path == swiftgoModule {
 			continue
 		}
 		if modfile.IsDirectoryPath(r.New.Path) {
@@ -146,7 +151,7 @@ func (w *workspace) use(root string) error {
 	switch path := f.Syntax.Name; {
 	case f.Module == nil:
 		return fmt.Errorf("%s: no module line; want one such as module example.com/%s", path, pathElement(filepath.Base(root)))
-	case f.Module.Mod.Path == module: // that of this binary takes its place
+	case f.Module.Mod.Path == swiftgoModule: // that of this binary takes its place
 		w.own = w.own || len(w.modules) == 0
 		return nil
 	case f.Go != nil && version.Compare("go"+f.Go.Version, release()) > 0:
@@ -158,14 +163,15 @@ func (w *workspace) use(root string) error {
 	}
 	w.modules[f.Module.Mod.Path] = root
 	changed := w.bare && len(w.modules) == 1
-	if slices.ContainsFunc(f.Require, func(r *modfile.Require) bool { return r.Mod.Path == module }) {
+	if slices.ContainsFunc(f.Require, isSwiftgo) {
 		changed = true
-		err = f.DropRequire(module)
+		err = f.DropRequire(swiftgoModule)
 	}
 	for _, r := range f.Replace {
-		if r.Old.Path == module {
+		if r.Old.Path == swiftgoModule {
 			changed = true
-			err = errors.Join(err, f.DropReplace(module, r.Old.Version))
+			w.source = cmp.Or(w.source, r.New.Path)
+			err = errors.Join(err, f.DropReplace(swiftgoModule, r.Old.Version))
 		}
 	}
 	if err != nil || !changed {
@@ -179,20 +185,25 @@ func (w *workspace) use(root string) error {
 	return w.lay(f.Syntax.Name, text)
 }
 
-// read reads the go.mod of a folder; that of the plugin need not be there.
+// read returns the go.mod of a folder; that of the plugin need not be there.
 func (w *workspace) read(root string) (*modfile.File, error) {
+	if !w.bare || len(w.modules) > 0 {
+		return readMod(root)
+	}
+	text := fmt.Sprintf("module swiftgo.plugin/%s\n\ngo %s\n", pathElement(filepath.Base(root)), strings.TrimPrefix(release(), "go"))
+	return modfile.Parse(filepath.Join(root, "go.mod"), []byte(text), nil)
+}
+
+func readMod(root string) (*modfile.File, error) {
 	path := filepath.Join(root, "go.mod")
-	var data []byte
-	if w.bare && len(w.modules) == 0 {
-		data = fmt.Appendf(nil, "module swiftgo.plugin/%s\n\ngo %s\n", pathElement(filepath.Base(root)), strings.TrimPrefix(release(), "go"))
-	} else {
-		var err error
-		if data, err = os.ReadFile(path); err != nil {
-			return nil, err
-		}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
 	}
 	return modfile.Parse(path, data, nil)
 }
+
+func isSwiftgo(r *modfile.Require) bool { return r.Mod.Path == swiftgoModule }
 
 // lay makes the go command see text in a file.
 func (w *workspace) lay(path string, text []byte) error {
