@@ -123,9 +123,8 @@ type listed struct {
 }
 
 type listedModule struct {
-	Path, Version string
-	Main          bool
-	Replace       *struct{ Path, Version string }
+	Path, Version, Dir string
+	Replace            *struct{ Path, Version string }
 }
 
 // list returns the plugin's package, last, and before it all that it imports.
@@ -147,11 +146,16 @@ func (b *building) list(ctx context.Context) ([]listed, error) {
 		}
 		all = append(all, p)
 	}
-	if name := all[len(all)-1].Name; name != "main" {
-		return nil, fmt.Errorf("package %s, want package main, and in it func main() {}", name)
+	switch p := all[len(all)-1]; {
+	case len(p.GoFiles)+len(p.CgoFiles) == 0:
+		return nil, errEmpty
+	case p.Name != "main":
+		return nil, fmt.Errorf("package %s, want package main, and in it func main() {}", p.Name)
 	}
 	return all, nil
 }
+
+var errEmpty = errors.New("no Go files, want a plugin; swiftgo plugin new begins one")
 
 // explain says on one line what go list said.
 func (b *building) explain(err error) error {
@@ -159,8 +163,8 @@ func (b *building) explain(err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
-	case strings.Contains(text, "no Go files in") || strings.Contains(text, "no non-test Go files in"):
-		return errors.New("no Go files, want a plugin; swiftgo plugin new begins one")
+	case strings.Contains(text, "no Go files in"):
+		return errEmpty
 	case strings.Contains(text, "build constraints exclude all Go files"):
 		return errors.New("its Go files are for other machines or tags")
 	case b.workspace.bare && (strings.Contains(text, "no required module provides package") || strings.Contains(text, "cannot find module providing package")):

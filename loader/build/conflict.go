@@ -90,8 +90,12 @@ func (b *building) conflicts(ctx context.Context, packages []listed) error {
 		}
 		_, here := b.host.Module(p.ImportPath)
 		there := cmp.Or(p.Module.Version, "of a folder")
-		if r := p.Module.Replace; r != nil {
-			there += " => " + strings.TrimSpace(r.Path+" "+r.Version)
+		switch r := p.Module.Replace; {
+		case r == nil:
+		case r.Version == "": // a folder, which the go command names from the workspace
+			there += " => " + p.Module.Dir
+		default:
+			there += " => " + r.Path + " " + r.Version
 		}
 		if here == there {
 			continue
