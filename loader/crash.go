@@ -176,7 +176,7 @@ func (c *crash) report(now time.Time) string {
 			break
 		}
 	}
-	line += cmp.Or(cause(string(c.trace)), "unknown cause") + at
+	line += cmp.Or(cause(string(c.trace)), "a fatal error, named above,") + at // the runtime does not write the message of those to the pipe
 	if path, err := c.keep(line, now); err != nil {
 		line += fmt.Sprintf("; the report cannot be kept: %v", err)
 	} else {
@@ -216,11 +216,16 @@ func (c *crash) keep(line string, now time.Time) (path string, err error) {
 
 // checkpoint returns the newest one of the run that can be gone on from, or "".
 func (c *crash) checkpoint() (newest string) {
-	states, _ := filepath.Glob(filepath.Join(c.dir, "checkpoint-*", "trainer_state.json")) // fails for a bad pattern only
+	if c.dir == "" {
+		return ""
+	}
+	entries, _ := os.ReadDir(c.dir) // gone: no checkpoints
 	most := 0
-	for _, path := range states {
-		dir := filepath.Dir(path)
-		if step, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), "checkpoint-")); err == nil && step > most {
+	for _, e := range entries {
+		number, _ := strings.CutPrefix(e.Name(), "checkpoint-")
+		step, err := strconv.Atoi(number)
+		dir := filepath.Join(c.dir, e.Name())
+		if _, none := os.Stat(filepath.Join(dir, "trainer_state.json")); err == nil && none == nil && step > most {
 			newest, most = dir, step
 		}
 	}

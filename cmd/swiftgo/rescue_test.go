@@ -20,9 +20,9 @@ func TestRescue(t *testing.T) {
 		want  string
 		saved string
 	}{
-		{[]string{"--callbacks", "late_callback"}, "callback late_callback (" + filepath.Base(dir) + "/late.so): panicked: late (late.go:…)", "checkpoint-3"},
-		{[]string{"--loss_type", "late_loss"}, "loss late_loss (" + filepath.Base(dir) + "/late.so): panicked: late (late.go:…)", "checkpoint-2"},
-		{[]string{"--optimizer", "late_optimizer"}, "optimizer late_optimizer (" + filepath.Base(dir) + "/late.so): panicked: late (late.go:…); nothing is saved: the weights may be half updated", ""},
+		{[]string{"--callbacks", "late_callback"}, "callback late_callback (" + filepath.Base(dir) + "/late.so): panicked: late (…late.go:…)", "checkpoint-3"},
+		{[]string{"--loss_type", "late_loss"}, "loss late_loss (" + filepath.Base(dir) + "/late.so): panicked: late (…late.go:…)", "checkpoint-2"},
+		{[]string{"--optimizer", "late_optimizer"}, "optimizer late_optimizer (" + filepath.Base(dir) + "/late.so): panicked: late (…late.go:…); nothing is saved: the weights may be half updated", ""},
 	} {
 		t.Run(c.flags[1], func(t *testing.T) {
 			flags := []string{"--max_steps", "6", "--learning_rate", "1e-2", "--plugins_dir", dir}

@@ -17,7 +17,7 @@ type guardedAgent struct {
 }
 
 func (g *guardedAgent) FormatTools(p *api.ToolPrompt) (system string, err error) {
-	err = g.x.guard(func() error {
+	err = g.x.guard("FormatTools", func() error {
 		system, err = g.agent.FormatTools(p)
 		return err
 	})
@@ -25,7 +25,7 @@ func (g *guardedAgent) FormatTools(p *api.ToolPrompt) (system string, err error)
 }
 
 func (g *guardedAgent) FormatCalls(calls []api.ToolCall) (text string, err error) {
-	err = g.x.guard(func() error {
+	err = g.x.guard("FormatCalls", func() error {
 		text, err = g.agent.FormatCalls(calls)
 		return err
 	})
@@ -33,7 +33,7 @@ func (g *guardedAgent) FormatCalls(calls []api.ToolCall) (text string, err error
 }
 
 func (g *guardedAgent) FormatResults(r *api.ToolResults) (prompt []string, err error) {
-	err = g.x.guard(func() error {
+	err = g.x.guard("FormatResults", func() error {
 		prompt, err = g.agent.FormatResults(r)
 		return err
 	})
@@ -41,7 +41,7 @@ func (g *guardedAgent) FormatResults(r *api.ToolResults) (prompt []string, err e
 }
 
 func (g *guardedAgent) ParseCalls(text string) (calls []api.ToolCall, err error) {
-	err = g.x.guard(func() error {
+	err = g.x.guard("ParseCalls", func() error {
 		calls, err = g.agent.ParseCalls(text)
 		return err
 	})

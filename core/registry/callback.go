@@ -9,7 +9,7 @@ import (
 	"swiftgo/api"
 )
 
-// Callback constructs the callback of that name.
+// Callback constructs the callback of that name. Its Save may return ErrDisabled.
 func (r *Registry) Callback(name string) (*api.Callback, error) {
 	c, x, err := construct[*api.Callback](r, callback, name)
 	if err != nil {
@@ -25,7 +25,7 @@ func (r *Registry) Callback(name string) (*api.Callback, error) {
 	}
 	if c.Save != nil {
 		guarded.Save = func() (state json.RawMessage, err error) {
-			err = x.guard(func() error {
+			err = x.guard("Save", func() error {
 				if state, err = c.Save(); err == nil && len(state) > 0 && !json.Valid(state) {
 					return errors.New("Save returned what is no JSON")
 				}
@@ -34,7 +34,7 @@ func (r *Registry) Callback(name string) (*api.Callback, error) {
 			return state, err
 		}
 		guarded.Load = func(state json.RawMessage) error {
-			return x.guard(func() error { return c.Load(state) })
+			return x.mayFail("Load", func() error { return c.Load(state) })
 		}
 	}
 	return guarded, nil
@@ -42,7 +42,7 @@ func (r *Registry) Callback(name string) (*api.Callback, error) {
 
 func guardHook(x *extension, name string, hook func(*api.State) error) func(*api.State) error {
 	return func(s *api.State) error {
-		return x.guard(func() error {
+		return x.mayFail(name, func() error {
 			if err := hook(s); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}

@@ -3,9 +3,9 @@ package registry
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 
 	"swiftgo/api"
@@ -47,31 +47,75 @@ func (r *Registry) Guard(f func() error) (err error) {
 		if v == nil {
 			return
 		}
-		for _, x := range r.used {
-			if at := frameOf(x.pkg); at != "" && x.File != "" {
-				panic(x.panicked(v, at))
-			}
+		if x, at := r.culprit(stack()); x != nil {
+			panic(x.panicked(v, at))
 		}
 		panic(v)
 	}()
 	return f()
 }
 
-// guard calls f and names the extension in its error or panic.
-func (x *extension) guard(f func() error) (err error) {
+// culprit returns the extension that most likely left behind what is being
+// called, and the line, or nil if no plugin is. One plugin may have several in
+// use, and what they left behind may be nobody's method.
+func (r *Registry) culprit(frames []runtime.Frame) (culprit *extension, at string) {
+	on := func(prefix string) bool {
+		return prefix != "" && slices.ContainsFunc(frames, func(f runtime.Frame) bool { return strings.HasPrefix(f.Function, prefix) })
+	}
+	most := -1
+	for _, x := range r.used {
+		place := x.place(frames)
+		if x.File == "" || place == "" {
+			continue
+		}
+		likely := 0
+		switch {
+		case on(x.receiver):
+			likely = 3
+		case x.Kind == tuner && on("swiftgo/api.(*Linear).Forward"):
+			likely = 2
+		case x.Kind == tuner || x.Kind == loss:
+			likely = 1
+		}
+		if likely > most {
+			culprit, at, most = x, place, likely
+		}
+	}
+	return culprit, at
+}
+
+// guard calls a method of the extension, by f, and names the extension in its
+// error or panic. Of one that is disabled the error is ErrDisabled.
+func (x *extension) guard(method string, f func() error) (err error) {
+	if x.disabled {
+		return ErrDisabled
+	}
+	call := x.enter(method)
 	defer func() {
+		call.leave()
 		if v := recover(); v != nil {
-			err = x.panicked(v, frameOf(x.pkg))
+			err = x.panicked(v, x.place(stack()))
+			if x.mayDisable() {
+				err = x.disable(err)
+			}
 		}
 	}()
 	return x.wrap(f())
 }
 
 // must is guard for methods without an error.
-func (x *extension) must(f func() error) {
-	if err := x.guard(f); err != nil {
+func (x *extension) must(method string, f func() error) {
+	if err := x.guard(method, f); err != nil {
 		panic(err)
 	}
+}
+
+// mayFail is guard for what the run can do without.
+func (x *extension) mayFail(method string, f func() error) error {
+	if err := x.guard(method, f); err != ErrDisabled {
+		return err
+	}
+	return nil
 }
 
 func (x *extension) wrap(err error) error {
@@ -98,51 +142,89 @@ func (x *extension) panicked(v any, at string) error {
 	if at != "" {
 		err = fmt.Errorf("%w (%s)", err, at)
 	}
+	if x.registry.step != nil && x.File != "" && !x.optional() {
+		err = fmt.Errorf("%w; --plugin_on_panic disable leaves out callbacks and metrics only, as a %s decides what is computed", err, x.Kind)
+	}
 	return x.wrap(err)
 }
 
-// frameOf returns file:line of the innermost function of a package that is
-// being called, or "".
-func frameOf(pkg string) string {
-	var pcs [128]uintptr
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs[:])])
+// stack returns what is being called, the innermost first. In a deferred
+// function during a panic that is where the panic is.
+func stack() []runtime.Frame {
+	var pcs [256]uintptr
+	return framesOf(pcs[:runtime.Callers(2, pcs[:])])
+}
+
+func framesOf(pcs []uintptr) (all []runtime.Frame) {
+	if len(pcs) == 0 {
+		return nil
+	}
+	frames := runtime.CallersFrames(pcs)
 	for {
 		f, more := frames.Next()
-		if pkg != "" && strings.HasPrefix(f.Function, pkg+".") {
-			return fmt.Sprintf("%s:%d", filepath.Base(f.File), f.Line)
-		}
+		all = append(all, f)
 		if !more {
-			return ""
+			return all
 		}
 	}
+}
+
+// place returns file:line of the innermost of frames that is in a package of
+// the extension's plugin alone, or "".
+func (x *extension) place(frames []runtime.Frame) string {
+	for _, f := range frames {
+		if pkg := packageIn(f.Function); pkg != "" && (pkg == x.pkg || slices.Contains(x.Packages, pkg)) {
+			return fmt.Sprintf("%s:%d", f.File, f.Line)
+		}
+	}
+	return ""
 }
 
 // packageOf returns the package of the function f, as stack traces write it.
 func packageOf(f any) string {
-	fn := runtime.FuncForPC(reflect.ValueOf(f).Pointer())
-	if fn == nil {
+	if fn := runtime.FuncForPC(reflect.ValueOf(f).Pointer()); fn != nil {
+		return packageIn(fn.Name())
+	}
+	return ""
+}
+
+// packageIn returns the package in the name of a function.
+func packageIn(function string) string {
+	slash := strings.LastIndex(function, "/") + 1
+	pkg, _, _ := strings.Cut(function[slash:], ".")
+	return function[:slash] + pkg
+}
+
+// receiverOf returns what the names of the methods of v begin with in stack
+// traces, or "" if its type is not a named one.
+func receiverOf(v any) string {
+	t, format := reflect.TypeOf(v), "%s.%s."
+	if t.Kind() == reflect.Pointer {
+		t, format = t.Elem(), "%s.(*%s)."
+	}
+	if t.Name() == "" {
 		return ""
 	}
-	slash := strings.LastIndex(fn.Name(), "/") + 1
-	pkg, _, _ := strings.Cut(fn.Name()[slash:], ".")
-	return fn.Name()[:slash] + pkg
+	slash := strings.LastIndex(t.PkgPath(), "/") + 1
+	pkg := t.PkgPath()[:slash] + strings.ReplaceAll(t.PkgPath()[slash:], ".", "%2e")
+	return fmt.Sprintf(format, pkg, t.Name())
 }
 
 // construct calls the constructor of all kinds but the optimizer.
 func construct[T any](r *Registry, kind, name string) (made T, x *extension, err error) {
 	if x, err = r.find(kind, name); err != nil {
-		return made, nil, err
+		return made, x, err
 	}
-	err = x.guard(func() error {
+	err = x.guard("constructor", func() error {
 		if made, err = x.construct.(func(*api.Args) (T, error))(r.argsOf(x)); err != nil {
 			return err
 		}
 		return constructed(made)
 	})
 	if err != nil {
-		return made, nil, err
+		return made, x, err
 	}
-	r.use(x)
+	r.use(x, made)
 	return made, x, nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"math"
 	"strings"
 
+	"gorgonia.org/tensor"
+
 	"swiftgo/api"
 )
 
@@ -24,11 +26,17 @@ type guardedLoss struct {
 }
 
 func (l *guardedLoss) Compute(out *api.Output, b *api.Batch) (v *api.Var, err error) {
-	err = l.x.guard(func() error {
-		if v, err = l.loss.Compute(out, b); err == nil && v == nil {
-			return errors.New("Compute returned nil and no error")
+	err = l.x.guard("Compute", func() error {
+		if v, err = l.loss.Compute(out, b); err != nil {
+			return err
 		}
-		return err
+		switch {
+		case v == nil || v.Value() == nil:
+			return errors.New("Compute returned nil and no error")
+		case v.Value().Dtype() != tensor.Float32:
+			return fmt.Errorf("Compute returned a tensor of %v, want float32", v.Value().Dtype())
+		}
+		return nil
 	})
 	return v, err
 }
@@ -52,7 +60,7 @@ type guardedScale struct {
 }
 
 func (s *guardedScale) Weigh(seg api.Segment) (pieces []api.Piece) {
-	s.x.must(func() error {
+	s.x.must("Weigh", func() error {
 		pieces = s.scale.Weigh(seg)
 		return checkPieces(seg.Text, pieces)
 	})

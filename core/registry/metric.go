@@ -2,10 +2,11 @@ package registry
 
 import "swiftgo/api"
 
-// Metric constructs the metric of that name; each evaluation wants its own.
+// Metric constructs the metric of that name; each evaluation wants its own. One
+// that is disabled has no values.
 func (r *Registry) Metric(name string) (api.Metric, error) {
 	m, x, err := construct[api.Metric](r, metric, name)
-	if err != nil {
+	if err != nil && err != ErrDisabled {
 		return nil, err
 	}
 	return &guardedMetric{x, m}, nil
@@ -17,11 +18,11 @@ type guardedMetric struct {
 }
 
 func (m *guardedMetric) Add(out *api.Output, b *api.Batch) error {
-	return m.x.guard(func() error { return m.metric.Add(out, b) })
+	return m.x.mayFail("Add", func() error { return m.metric.Add(out, b) })
 }
 
 func (m *guardedMetric) Result() (values map[string]float64, err error) {
-	err = m.x.guard(func() error {
+	err = m.x.mayFail("Result", func() error {
 		values, err = m.metric.Result()
 		return err
 	})

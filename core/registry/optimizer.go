@@ -19,7 +19,7 @@ func (r *Registry) Optimizer(name string, m *api.Model, steps int) (api.Optimize
 	}
 	var o api.Optimizer
 	var schedule api.Schedule
-	err = x.guard(func() error {
+	err = x.guard("constructor", func() error {
 		if o, schedule, err = x.construct.(func(*api.Args, *api.Model, int) (api.Optimizer, api.Schedule, error))(r.argsOf(x), m, steps); err != nil {
 			return err
 		}
@@ -28,7 +28,7 @@ func (r *Registry) Optimizer(name string, m *api.Model, steps int) (api.Optimize
 	if err != nil {
 		return nil, nil, err
 	}
-	r.use(x)
+	r.use(x, o)
 	return guardOptimizer(x, o), guardSchedule(x, schedule), nil
 }
 
@@ -64,7 +64,7 @@ type guardedStep struct {
 }
 
 func (g guardedStep) Step(lr float64) error {
-	return g.x.guard(func() error { return g.optimizer.Step(lr) })
+	return g.x.guard("Step", func() error { return g.optimizer.Step(lr) })
 }
 
 type guardedState struct {
@@ -73,20 +73,15 @@ type guardedState struct {
 }
 
 func (g guardedState) State() (state map[string]*tensor.Dense) {
-	g.x.must(func() error {
+	g.x.must("State", func() error {
 		state = g.stateful.State()
-		for name, t := range state {
-			if t == nil {
-				return fmt.Errorf("the tensor %q of its state is nil", name)
-			}
-		}
-		return nil
+		return checkTensors("state", state)
 	})
 	return state
 }
 
 func (g guardedState) Restore(state map[string]*tensor.Dense) error {
-	return g.x.guard(func() error { return g.stateful.Restore(state) })
+	return g.x.guard("Restore", func() error { return g.stateful.Restore(state) })
 }
 
 type guardedRates struct {
@@ -95,7 +90,7 @@ type guardedRates struct {
 }
 
 func (g guardedRates) Rates(lr float64) (rates map[string]float64) {
-	g.x.must(func() error {
+	g.x.must("Rates", func() error {
 		rates = g.rated.Rates(lr)
 		return nil
 	})
@@ -107,7 +102,7 @@ func guardSchedule(x *extension, s api.Schedule) api.Schedule {
 		return nil
 	}
 	return func(step int) (lr float64) {
-		x.must(func() error {
+		x.must("Schedule", func() error {
 			if lr = s(step); !(lr >= 0) || math.IsInf(lr, 1) {
 				return fmt.Errorf("its schedule gives learning rate %g at step %d, want a number from 0 up", lr, step)
 			}

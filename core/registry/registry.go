@@ -3,9 +3,13 @@
 //
 // Nothing an extension does wrong gets past it: what the constructors return
 // is wrapped so that a panic or an error, in a constructor or later in any
-// method, becomes an *ExtensionError that names kind, name and file. Methods
-// that cannot return an error panic with one, which Catch turns back. The
-// optional interfaces of an extension are those of its wrapper.
+// method, becomes an *ExtensionError that names kind, name and file, and for a
+// panic the line. Methods that cannot return an error panic with one, which
+// Catch turns back; what an extension has left behind in a layer or in the
+// gradient of an operation is guarded by Registry.Guard. The optional
+// interfaces of an extension are those of its wrapper. Calls that do not return
+// are logged; see Registry.Watch. Nothing can catch a panic in a goroutine that
+// a plugin has started.
 //
 // A Registry is filled and asked from one goroutine; each thing it returns may
 // be used as package api says.
@@ -30,6 +34,9 @@ type Registry struct {
 	entries  map[id]*extension
 	chosen   map[string]bool // names that Has or a constructor was asked for
 	used     []*extension
+	step     func() int // not nil if extensions may be disabled; see DisableOnPanic
+	disabled []Disabled
+	watchdog *watchdog
 }
 
 // Entry is an extension and where it comes from.
@@ -53,6 +60,8 @@ type Origin struct {
 	SHA256     string `json:"sha256,omitempty"`
 	Version    string `json:"version,omitempty"` // in its manifest
 	PluginName string `json:"plugin,omitempty"`  // in its manifest
+
+	Packages []string `json:"-"` // that are in the plugin and not in this binary
 }
 
 func (o Origin) String() string {
@@ -85,6 +94,9 @@ type extension struct {
 	construct any                         // the function in the plugin's map
 	pkg       string                      // of the function, as stack traces have it
 	open      func() (api.Exports, error) // has the function; nil if it is known
+	registry  *Registry
+	receiver  string // what the methods of what was constructed begin with in stack traces
+	disabled  bool   // by DisableOnPanic
 }
 
 // New returns an empty Registry. Constructors are given args with the settings
@@ -163,6 +175,7 @@ func (r *Registry) add(all []*extension) error {
 		if r.entries[id{x.Kind, x.Name}] != nil && r.args.Log != nil {
 			r.args.Log.Warn("a plugin takes the place of a built-in extension", "kind", x.Kind, "name", x.Name, "plugin", x.File)
 		}
+		x.registry = r
 		r.entries[id{x.Kind, x.Name}] = x
 	}
 	return nil
@@ -172,7 +185,7 @@ func collect[F any](kind string, o Origin, constructors map[string]F) []*extensi
 	var all []*extension
 	for _, name := range slices.Sorted(maps.Keys(constructors)) {
 		f := constructors[name]
-		all = append(all, &extension{Entry{kind, name, o}, f, packageOf(f), nil})
+		all = append(all, &extension{Entry: Entry{kind, name, o}, construct: f, pkg: packageOf(f)})
 	}
 	return all
 }
@@ -299,7 +312,8 @@ func (r *Registry) argsOf(x *extension) *api.Args {
 	return &args
 }
 
-func (r *Registry) use(x *extension) {
+func (r *Registry) use(x *extension, made any) {
+	x.receiver = receiverOf(made)
 	if !slices.Contains(r.used, x) {
 		r.used = append(r.used, x)
 	}

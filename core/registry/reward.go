@@ -27,7 +27,7 @@ func (r *Registry) PRM(name string) (api.PRM, error) {
 
 func guardScore[R any](x *extension, score func(context.Context, []api.Completion) ([]R, error)) func(context.Context, []api.Completion) ([]R, error) {
 	return func(ctx context.Context, cs []api.Completion) (rewards []R, err error) {
-		err = x.guard(func() error {
+		err = x.guard("Score", func() error {
 			if rewards, err = score(ctx, cs); err == nil && len(rewards) != len(cs) {
 				return fmt.Errorf("%d rewards for %d completions, want one for each", len(rewards), len(cs))
 			}

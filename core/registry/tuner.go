@@ -1,7 +1,11 @@
 package registry
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
+
+	"gorgonia.org/tensor"
 
 	"swiftgo/api"
 )
@@ -25,7 +29,12 @@ type guardedTuner struct {
 }
 
 func (g *guardedTuner) Prepare(m *api.Model) error {
-	return g.x.guard(func() error { return g.tuner.Prepare(m) })
+	return g.x.guard("Prepare", func() error {
+		if err := g.tuner.Prepare(m); err != nil {
+			return err
+		}
+		return checkModel(m)
+	})
 }
 
 type guardedSaver struct {
@@ -34,15 +43,54 @@ type guardedSaver struct {
 }
 
 func (g *guardedSaver) Save(m *api.Model) (a *api.Adapter, err error) {
-	err = g.x.guard(func() error {
-		if a, err = g.saver.Save(m); err == nil && a == nil {
-			return errors.New("Save returned nil and no error")
+	err = g.x.guard("Save", func() error {
+		if a, err = g.saver.Save(m); err != nil {
+			return err
 		}
-		return err
+		switch {
+		case a == nil:
+			return errors.New("Save returned nil and no error")
+		case len(a.Config) > 0 && !json.Valid(a.Config):
+			return errors.New("Save returned a Config that is no JSON")
+		}
+		return checkTensors("adapter", a.Tensors)
 	})
 	return a, err
 }
 
 func (g *guardedSaver) Load(m *api.Model, a *api.Adapter) error {
-	return g.x.guard(func() error { return g.saver.Load(m, a) })
+	return g.x.guard("Load", func() error {
+		if err := g.saver.Load(m, a); err != nil {
+			return err
+		}
+		return checkModel(m)
+	})
+}
+
+// checkModel returns an error if a tuner has left something in m that cannot be
+// computed with.
+func checkModel(m *api.Model) error {
+	for i, p := range m.Params {
+		if p == nil || p.Var == nil || p.Value() == nil {
+			return fmt.Errorf("parameter %d of the model is nil", i)
+		}
+		if p.Value().Dtype() != tensor.Float32 {
+			return fmt.Errorf("parameter %s is of %v, want float32", p.Name, p.Value().Dtype())
+		}
+	}
+	return nil
+}
+
+// checkTensors returns an error if one of the tensors of a thing that an
+// extension hands over cannot be saved.
+func checkTensors(of string, ts map[string]*tensor.Dense) error {
+	for name, t := range ts {
+		switch {
+		case t == nil:
+			return fmt.Errorf("the tensor %q of its %s is nil", name, of)
+		case t.Dtype() != tensor.Float32:
+			return fmt.Errorf("the tensor %q of its %s is of %v, want float32", name, of, t.Dtype())
+		}
+	}
+	return nil
 }
