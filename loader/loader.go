@@ -28,6 +28,7 @@ package loader
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"path/filepath"
 	"plugin"
@@ -48,9 +49,9 @@ type Plugin struct {
 	PluginPath string // import path of its main package as stack traces show it: p%2ev2 for p.v2
 	Manifest   api.Manifest
 	Names      map[string][]string // of its extensions, sorted, by kind
+	Packages   []string            // that it has and this binary has not, sorted
 
-	private string // the copy that is opened
-	open    func() (api.Exports, error)
+	open func() (api.Exports, error)
 }
 
 // File returns the short name of the file, with its folder: "plugins/focal.so".
@@ -192,7 +193,7 @@ func Load(dir string, o Options) (plugins []*Plugin, left Errors, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	all, _, err := examine(dir, paths, o)
+	all, host, err := examine(dir, paths, o)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -200,7 +201,7 @@ func Load(dir string, o Options) (plugins []*Plugin, left Errors, err error) {
 	for _, c := range all {
 		switch {
 		case c.err == nil:
-			plugins = append(plugins, c.plugin())
+			plugins = append(plugins, c.plugin(host))
 		case o.Policy[nameOf(c.path)] == Optional:
 			left = append(left, c.err)
 		default:
@@ -323,13 +324,23 @@ func (c *candidate) probe(s *store, o Options) (err error) {
 }
 
 // plugin returns the plugin that a candidate without an error is.
-func (c *candidate) plugin() *Plugin {
+func (c *candidate) plugin(host *File) *Plugin {
 	abs, err := filepath.Abs(c.path)
 	if err != nil { // no working directory
 		abs = c.path
 	}
 	p := &Plugin{Name: nameOf(c.path), Path: abs, SHA256: c.file.SHA256, PluginPath: c.file.PluginPath, Manifest: c.found.Manifest, Names: c.found.Names}
-	p.open = sync.OnceValues(func() (api.Exports, error) { return open(c.path, c.private) })
+	for _, pkg := range slices.Sorted(maps.Keys(c.file.Packages)) {
+		if host.Packages[pkg] == "" {
+			p.Packages = append(p.Packages, pkg)
+		}
+	}
+	p.open = sync.OnceValues(func() (api.Exports, error) {
+		if err := MonitorCrashes(Owner{p.Name, p.File(), p.PluginPath, p.Packages}); err != nil {
+			slog.Warn("a crash of this process will not be told by plugin", "error", err)
+		}
+		return open(c.path, c.private)
+	})
 	return p
 }
 

@@ -29,9 +29,11 @@ type report struct {
 }
 
 // ProbeMain must be the first thing that the main of a program with plugins
-// calls. In a child of Load's or List's it opens the plugin that it is told to,
-// reports what is in it, and ends the process; else it returns at once.
+// calls. In a child process of this package it does what that is there for, opens
+// a plugin and reports what is in it, or waits for a crash, and ends the process;
+// else it returns at once.
 func ProbeMain() {
+	crashMain()
 	path := os.Getenv(probeEnv)
 	if path == "" {
 		return

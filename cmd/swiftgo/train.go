@@ -64,7 +64,7 @@ func open(c *recipe.Config, own map[string]map[string]any) (*registry.Registry, 
 		return nil, err
 	}
 	for _, p := range plugins {
-		o := registry.Origin{File: p.File(), Path: p.Path, SHA256: p.SHA256, PluginName: p.Manifest.Name, Version: p.Manifest.Version}
+		o := registry.Origin{File: p.File(), Path: p.Path, SHA256: p.SHA256, PluginName: p.Manifest.Name, Version: p.Manifest.Version, Packages: p.Packages}
 		if err := reg.AddLazy(o, p.Names, p.Open); err != nil {
 			return nil, err
 		}
