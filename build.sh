@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # build.sh                  builds bin/swiftgo and plugins/*.so from contrib, with one set of flags
-# build.sh DIR...           builds the plugins in these folders, of this or any other module, into plugins/
+# build.sh DIR...           builds the plugins in these folders, of any module or of none, into plugins/
 # build.sh check DIR...     vets and tests them first
 # build.sh test [ARG...]    builds all of it and runs every test; ARGs go to go test
 # build.sh quickstart       builds all of it, trains a small model and shows what it learned
@@ -8,6 +8,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 caller=$PWD
 cd "$root"
+umask 022 # a plugin that others can write to is refused
 
 # Plugins load only into a host that was built with the same flags: -trimpath on
 # both sides makes them independent of where the sources lie.
@@ -50,31 +51,15 @@ contrib() {
 	done
 }
 
-# plugin builds the plugin in a folder, and with a second argument vets and
-# tests it before. A folder of another module is left as it is: a workspace
-# beside it holds both modules, so that swiftgo/api is the very package that the
-# host was built with.
-plugin() {
-	local dir name work module
-	dir=$(cd "$caller" && cd "$1" && pwd) || { echo "build.sh: no folder $1" >&2; exit 1; }
-	name=$(basename "$dir")
-	mkdir -p plugins
-	module=$(cd "$dir" && GOWORK=off go list -m -f '{{.Dir}}' 2>/dev/null || true)
-	[ -n "$module" ] || { echo "build.sh: $dir belongs to no Go module; run 'go mod init example.com/$name' in it" >&2; exit 1; }
-	work=$(mktemp -d)
-	if [ "$module" != "$root" ]; then
-		printf 'go 1.26.0\n\nuse (\n\t%q\n\t%q\n)\n\nreplace swiftgo v0.0.0 => %q\n' "$root" "$module" "$root" >"$work/go.work"
-		export GOWORK="$work/go.work"
-	fi
-	(
-		trap 'rm -rf "$work"' EXIT
-		cd "$dir"
-		[ -z "${2-}" ] || { go vet . && go test -trimpath .; }
-		go build "${flags[@]}" -buildmode=plugin -o "$root/plugins/$name.so" .
-	)
-	unset GOWORK
-	echo "plugins/$name.so"
+# plugins builds the plugins in these folders, which may belong to any module or
+# to none. Nothing is written to them.
+plugins() {
+	host
+	(cd "$caller" && "$root/bin/swiftgo" plugin build --output_dir "$root/plugins" "$@")
 }
+
+# try vets and tests the plugin in a folder as its author does.
+try() { (cd "$caller" && cd "$1" && go vet . && go test -trimpath .); }
 
 want
 case "${1-}" in
@@ -99,13 +84,14 @@ quickstart)
 	;;
 check)
 	shift
-	for dir; do plugin "$dir" test; done
+	for dir; do try "$dir"; done
+	plugins "$@"
 	;;
 -*)
 	sed -n '2,6s/^# //p' "$0"
 	[ "$1" = -h ] || [ "$1" = --help ]
 	;;
 *)
-	for dir; do plugin "$dir"; done
+	plugins "$@"
 	;;
 esac

@@ -74,6 +74,9 @@ func outputs(output string, dirs []string) ([]build.Options, error) {
 
 func buildOne(ctx context.Context, o build.Options, out io.Writer) error {
 	r, err := build.Plugin(ctx, o)
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("interrupted; %s is as it was", fromHere(o.Output))
+	}
 	if err != nil {
 		return err
 	}

@@ -103,6 +103,15 @@ var ready = regexp.MustCompile(`(?m)^\S.*\.so  (\d+) packages, (\d+) shared with
 // TestBuild builds plugins of authors who have nothing of swiftgo but its
 // binary. The binary then takes them, and nothing of the author's is changed.
 func TestBuild(t *testing.T) {
+	goTool, err := exec.LookPath("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A go command of another release that can become the right one.
+	turning := tree{"go": fmt.Sprintf("#!/bin/sh\n[ \"$GOTOOLCHAIN\" != local ] || { echo go1.9.9; exit; }\nexec %s \"$@\"\n", goTool)}.write(t)
+	if err := os.Chmod(filepath.Join(turning, "go"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	gone := "\n\nrequire swiftgo v0.3.0\n\nreplace swiftgo => ../gone\n"
 	for _, c := range []struct {
 		name  string
@@ -122,6 +131,8 @@ func TestBuild(t *testing.T) {
 			"lib/lib.go": "package lib\n\nimport _ \"swiftgo/api\"\n", "lib/go.mod": "module example.com/lib\n\ngo 1.25" + gone, "go.work": "go 1.25\n\nuse (\n\t./plug\n\t./lib\n)\n\nreplace swiftgo => ./gone\n"}, "plug", nil},
 		{"a workspace with swiftgo", tree{"plug/a.go": orm("a_plug"), "plug/go.mod": "module example.com/plug\n\ngo 1.25\n",
 			"swiftgo/go.mod": "module swiftgo\n\ngo 1.25\n", "swiftgo/api/api.go": "package api\n", "go.work": "go 1.25\n\nuse (\n\t./plug\n\t./swiftgo\n)\n"}, "plug", nil},
+		{"a workspace for a newer Go", tree{"plug/a.go": orm("a_plug"), "plug/go.mod": "module example.com/plug\n\ngo 1.25\n", "go.work": "go 1.99\n\ntoolchain go1.99.1\n\nuse ./plug\n"}, "plug", nil},
+		{"another go that can fetch the right one", tree{"plug/a.go": orm("a_plug")}, "plug", []string{"PATH=" + turning + ":" + os.Getenv("PATH")}},
 		{"spaces", tree{"my plugins/plug 2.0/a.go": orm("a_plug")}, "my plugins/plug 2.0", nil},
 		{"spaces in a module", tree{"my plugins/plug/a.go": orm("a_plug"), "my plugins/go.mod": "module example.com/spaces\n\ngo 1.25" + gone}, "my plugins/plug", nil},
 		{"flags of the author's", tree{"plug/a.go": orm("a_plug")}, "plug", []string{"GOFLAGS=-mod=mod -tags=x -trimpath=false -p=2 -gcflags=all=-N", "CGO_ENABLED=0", "GOAMD64=v3", "GOWORK=off", "GOOS=windows"}},
@@ -170,14 +181,18 @@ func TestBuildHere(t *testing.T) {
 	}
 }
 
-// TestBuildModes builds where everything that is made may be written by all.
+// TestBuildModes builds, through a link, where all that is made may be written
+// by everyone.
 func TestBuildModes(t *testing.T) {
 	root := tree{"plug/a.go": orm("a_plug")}.write(t)
 	out := filepath.Join(root, "made", "out")
-	if text, err := in(root, offline, "sh", "-c", `umask 0; exec "$@"`, "sh", binary, "plugin", "build", "plug", "-o", out); err != nil {
+	if err := os.Symlink("plug", filepath.Join(root, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := in(root, offline, "sh", "-c", `umask 0; exec "$@"`, "sh", binary, "plugin", "build", "link", "-o", out); err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	for _, path := range []string{out, filepath.Join(out, "plug.so")} {
+	for _, path := range []string{out, filepath.Join(out, "link.so")} {
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o755 {
 			t.Errorf("%s: %v, %v", path, info.Mode(), err)
 		}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"swiftgo/core/autograd"
 	"swiftgo/core/checkpoint"
@@ -30,6 +31,7 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer) (
 	if err := samePlugins(&c, reg); err != nil {
 		return nil, err
 	}
+	defer reg.Watch(time.Duration(c.PluginWatchdog) * time.Second)()
 	ext, err := chosen(&c, reg)
 	if err != nil {
 		return nil, err
