@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"swiftgo/loader"
 )
@@ -491,22 +492,7 @@ func TestBuildWatch(t *testing.T) {
 	cmd := exec.Command(binary, "plugin", "build", "--watch", "plug", "-o", "out")
 	cmd.Dir = root
 	cmd.Env = append(cmd.Environ(), offline...)
-	r, w := io.Pipe()
-	cmd.Stdout, cmd.Stderr = w, w
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer cmd.Process.Kill()
-	lines := bufio.NewScanner(r)
-	until := func(want string) {
-		t.Helper()
-		for lines.Scan() {
-			if strings.Contains(lines.Text(), want) {
-				return
-			}
-		}
-		t.Fatalf("it ended before it said %q", want)
-	}
+	until := watched(t, cmd)
 	change := func(text string) {
 		t.Helper()
 		if err := os.WriteFile(filepath.Join(root, "plug", "a.go"), []byte(text), 0o666); err != nil {
@@ -524,8 +510,39 @@ func TestBuildWatch(t *testing.T) {
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	go io.Copy(io.Discard, r)
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("interrupted, it ended with %v", err)
+	}
+}
+
+// watched starts a command and returns what reads its output up to a line that
+// contains a text.
+func watched(t *testing.T, cmd *exec.Cmd) (until func(want string)) {
+	t.Helper()
+	lines := make(chan string, 1000)
+	r, w := io.Pipe()
+	cmd.Stdout, cmd.Stderr = w, w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	go func() {
+		for s := bufio.NewScanner(r); s.Scan(); {
+			lines <- s.Text()
+		}
+	}()
+	var seen []string
+	return func(want string) {
+		t.Helper()
+		for {
+			select {
+			case line := <-lines:
+				if seen = append(seen, line); strings.Contains(line, want) {
+					return
+				}
+			case <-time.After(time.Minute):
+				t.Fatalf("after a minute it has not said %q, but\n%s", want, strings.Join(seen, "\n"))
+			}
+		}
 	}
 }

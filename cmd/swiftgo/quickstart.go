@@ -78,7 +78,7 @@ func (q *quickstart) run(ctx context.Context) error {
 		return err
 	}
 	start := time.Now()
-	res, err := recipe.SFT(ctx, c, reg, q.out)
+	res, err := recipe.SFT(ctx, c, reg, q.out, nil)
 	if err != nil {
 		return err
 	}

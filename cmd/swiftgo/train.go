@@ -39,7 +39,7 @@ from a plugin, are given as --NAME.key value, e.g. --focal.gamma 1.5.`
 		if err != nil {
 			return err
 		}
-		_, err = recipe.SFT(cmd.Context(), c, reg, os.Stdout)
+		_, err = recipe.SFT(cmd.Context(), c, reg, os.Stdout, loader.ReportCrashes)
 		return err
 	}
 	return cmd
@@ -47,6 +47,14 @@ from a plugin, are given as --NAME.key value, e.g. --focal.gamma 1.5.`
 
 // open returns a registry of the built-in extensions and those of the plugins.
 func open(c *recipe.Config, own map[string]map[string]any) (*registry.Registry, error) {
+	plugins, err := load(c)
+	if err != nil {
+		return nil, err
+	}
+	return register(c, own, plugins)
+}
+
+func register(c *recipe.Config, own map[string]map[string]any, plugins []*loader.Plugin) (*registry.Registry, error) {
 	reg := registry.New(c.Args(), own)
 	for name, values := range c.OwnDefaults() {
 		reg.Defaults(name, values)
@@ -57,10 +65,6 @@ func open(c *recipe.Config, own map[string]map[string]any) (*registry.Registry, 
 		}
 	}
 	if err := reg.Add(registry.Origin{}, builtin.Exports()); err != nil {
-		return nil, err
-	}
-	plugins, err := load(c)
-	if err != nil {
 		return nil, err
 	}
 	for _, p := range plugins {

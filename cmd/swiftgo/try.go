@@ -27,6 +27,7 @@ import (
 const longestLine = 64 << 20
 
 func pluginTryCommand(s *settings) *cobra.Command {
+	var source string
 	cmd := &cobra.Command{
 		Use: "try KIND NAME", Short: "call one extension on JSON lines from standard input", Args: cobra.ExactArgs(2),
 		Long: `Call one extension, built in or from a plugin, on JSON lines from standard input. For each
@@ -39,13 +40,21 @@ line there is one line of output: {"ok": …} or {"error": "…"}.
   loss_scale      {"query": …, "response": …}
   agent_template  {"method": "format_tools" | "format_tool_calls" | "format_tool_responses" | "get_toolcall", …}
   callback        {"metrics": […]}: the best metric after each save
-  tuner           {}: what is trained of a small model`,
+  tuner           {}: what is trained of a small model
+
+With --watch DIR the plugin in that folder is built, and built and tried again on the same
+lines whenever its source changes, until Ctrl-C. Every build is another plugin to Go, as
+none ever leaves memory: start again after some hundred builds.`,
 	}
+	cmd.Flags().StringVar(&source, "watch", "", "folder of the plugin's source, to build and try again when it changes")
 	addFlags(cmd.Flags(), recipe.Default(), "plugins")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, own, err := s.load(cmd.Flags(), recipe.Default())
 		if err != nil {
 			return err
+		}
+		if source != "" {
+			return tryWatched(cmd.Context(), &c, own, source, args[0], args[1], os.Stdin, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		}
 		reg, err := open(&c, own)
 		if err != nil {
@@ -92,7 +101,11 @@ func try(ctx context.Context, reg *registry.Registry, kind, name string, in io.R
 			OK    any    `json:"ok,omitempty"`
 			Error string `json:"error,omitempty"`
 		}
-		v, err := f(ctx, reg, name, lines.Bytes())
+		var v any
+		err := reg.Guard(func() (err error) {
+			v, err = f(ctx, reg, name, lines.Bytes())
+			return err
+		})
 		if err != nil {
 			answer.Error = err.Error()
 			if err := e.Encode(answer); err != nil {

@@ -27,6 +27,7 @@ type Config struct {
 	PluginsOwnerCheck  string   `koanf:"plugins_owner_check" help:"who may be able to change a plugin: strict (its owner and root), group, or off (anybody)"`
 	PluginsTimeout     int      `koanf:"plugins_timeout" help:"seconds that opening one plugin may take"`
 	PluginWatchdog     int      `koanf:"plugin_watchdog" help:"seconds after which a call into a plugin that has not returned is logged, and again after twice as long; 0 is never"`
+	PluginOnPanic      string   `koanf:"plugin_on_panic" help:"what of a panic in a plugin: stop (save, and end the run) or disable (go on without it; callbacks and metrics only)"`
 	Override           []string `koanf:"override" help:"KIND.NAME of a plugin's extension that may take a built-in's place, e.g. loss.cross_entropy"`
 
 	Dataset            []string `koanf:"dataset" help:"files of rows, path or path#n for the first n rows drawn"`
@@ -91,7 +92,7 @@ type Config struct {
 // Default returns the settings that hold where nothing is said: ms-swift's.
 func Default() Config {
 	return Config{
-		Seed: 42, PluginsOwnerCheck: "strict", PluginsTimeout: 10, PluginWatchdog: 60, DatasetShuffle: true, TruncationStrategy: "delete", UseChatTemplate: true,
+		Seed: 42, PluginsOwnerCheck: "strict", PluginsTimeout: 10, PluginWatchdog: 60, PluginOnPanic: "stop", DatasetShuffle: true, TruncationStrategy: "delete", UseChatTemplate: true,
 		LossType: "cross_entropy", LossScale: "default", Optimizer: "adamw", TunerType: "lora",
 		LoraRank: 8, LoraAlpha: 32, LoraDropout: 0.05, TargetModules: []string{"all-linear"},
 		LrSchedulerType: "cosine", WeightDecay: 0.1, AdamBeta1: 0.9, AdamBeta2: 0.95, AdamEpsilon: 1e-8,

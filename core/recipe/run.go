@@ -170,7 +170,7 @@ func rescue(t *trainer.Trainer, reg *registry.Registry, failed error) error {
 }
 
 // end closes the run, whatever it ended with, and says where everything is.
-func (r *runDir) end(out io.Writer, t *trainer.Trainer, failed error) (*Result, error) {
+func (r *runDir) end(out io.Writer, t *trainer.Trainer, reg *registry.Registry, failed error) (*Result, error) {
 	s := t.State()
 	summary := map[string]any{
 		"global_step": s.Step, "last_model_checkpoint": s.Checkpoint, "best_model_checkpoint": s.BestCheckpoint, "best_metric": s.BestMetric,
@@ -178,6 +178,9 @@ func (r *runDir) end(out io.Writer, t *trainer.Trainer, failed error) (*Result, 
 	}
 	if s.Stop != "" {
 		summary["stopped"] = s.Stop
+	}
+	if gone := reg.Disabled(); len(gone) > 0 {
+		summary["disabled"] = gone
 	}
 	if failed != nil && !errors.Is(failed, trainer.ErrInterrupted) {
 		summary["error"] = failed.Error()
@@ -193,6 +196,9 @@ func (r *runDir) end(out io.Writer, t *trainer.Trainer, failed error) (*Result, 
 	}
 	if s.Stop != "" {
 		fmt.Fprintf(out, "stopped early at step %d: %s\n", s.Step, s.Stop)
+	}
+	for _, d := range reg.Disabled() {
+		fmt.Fprintf(out, "disabled after step %d: %s\n", d.Step, d.Error)
 	}
 	report.PrintSummary(out, sum)
 	return res, nil

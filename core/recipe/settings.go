@@ -62,6 +62,7 @@ func (c *Config) check() error {
 	}{
 		{"truncation_strategy", c.TruncationStrategy, []string{"delete", "left", "right"}},
 		{"lr_scheduler_type", c.LrSchedulerType, []string{"cosine", "linear", "constant", "constant_with_warmup"}},
+		{"plugin_on_panic", c.PluginOnPanic, []string{"stop", "disable"}},
 		{"save_strategy", c.SaveStrategy, []string{"steps", "epoch", "no"}},
 		{"eval_strategy", c.EvalStrategy, []string{"steps", "epoch", "no"}},
 		{"greater_is_better", c.GreaterIsBetter, []string{"true", "false"}},

@@ -26,8 +26,9 @@ type Result struct {
 
 // SFT fine-tunes a model with complete settings (Config.Complete): everything
 // named is found and checked first and the data encoded, then the model is
-// loaded and tuned, and the training loop run.
-func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer) (*Result, error) {
+// loaded and tuned, and the training loop run. begun, if not nil, is told the
+// run's directory.
+func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer, begun func(dir string) error) (*Result, error) {
 	if err := samePlugins(&c, reg); err != nil {
 		return nil, err
 	}
@@ -58,6 +59,11 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer) (
 		return nil, err
 	}
 	defer run.close()
+	if begun != nil {
+		if err := begun(run.dir); err != nil {
+			return nil, err
+		}
+	}
 	e, err := autograd.NewEngine(c.Threads)
 	if err != nil {
 		return nil, err
@@ -111,6 +117,8 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer) (
 	if t.Report, err = report.Open(run.dir, report.Options{MaxSteps: steps, StartStep: t.State().Step, TensorBoard: slices.Contains(c.ReportTo, "tensorboard"), Out: out}); err != nil {
 		return nil, err
 	}
-	run.used = true
-	return run.end(out, t, rescue(t, reg, reg.Guard(func() error { return t.Run(ctx) })))
+	if run.used = true; c.PluginOnPanic == "disable" {
+		reg.DisableOnPanic(func() int { return t.State().Step })
+	}
+	return run.end(out, t, reg, rescue(t, reg, reg.Guard(func() error { return t.Run(ctx) })))
 }

@@ -12,8 +12,9 @@ type Disabled struct {
 	Error string `json:"error"`
 }
 
-// ErrDisabled is what Save of a disabled callback returns. The other methods of
-// callbacks and metrics do nothing when disabled, and return no error.
+// ErrDisabled is what Save of a disabled callback returns, and Result of a
+// disabled metric. Their other methods do nothing when disabled, and return no
+// error.
 var ErrDisabled = errors.New("disabled after a panic")
 
 // DisableOnPanic has callbacks and metrics of plugins that panic logged and not

@@ -2,8 +2,8 @@ package registry
 
 import "swiftgo/api"
 
-// Metric constructs the metric of that name; each evaluation wants its own. One
-// that is disabled has no values.
+// Metric constructs the metric of that name; each evaluation wants its own. Its
+// Result may return ErrDisabled.
 func (r *Registry) Metric(name string) (api.Metric, error) {
 	m, x, err := construct[api.Metric](r, metric, name)
 	if err != nil && err != ErrDisabled {
@@ -22,7 +22,7 @@ func (m *guardedMetric) Add(out *api.Output, b *api.Batch) error {
 }
 
 func (m *guardedMetric) Result() (values map[string]float64, err error) {
-	err = m.x.mayFail("Result", func() error {
+	err = m.x.guard("Result", func() error {
 		values, err = m.metric.Result()
 		return err
 	})

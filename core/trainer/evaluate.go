@@ -1,9 +1,11 @@
 package trainer
 
 import (
+	"errors"
 	"fmt"
 
 	"swiftgo/api"
+	"swiftgo/core/registry"
 )
 
 // evaluate measures the loss and the metric on the evaluation data and logs
@@ -57,9 +59,10 @@ func (t *Trainer) evaluate() error {
 	if all > 0 {
 		s.Metrics["eval_token_acc"] = float64(right) / float64(all)
 	}
+	disabled := false
 	if metric != nil {
 		values, err := metric.Result()
-		if err != nil {
+		if disabled = errors.Is(err, registry.ErrDisabled); err != nil && !disabled {
 			return err
 		}
 		for name, v := range values {
@@ -73,16 +76,20 @@ func (t *Trainer) evaluate() error {
 	if err := t.log(logs); err != nil {
 		return err
 	}
-	if err := t.compare(); err != nil {
+	if err := t.compare(disabled); err != nil {
 		return err
 	}
 	return t.call("OnEvaluate", func(c Callback) hook { return c.OnEvaluate })
 }
 
-// compare notes whether the evaluation is the best so far.
-func (t *Trainer) compare() error {
+// compare notes whether the evaluation is the best so far. Without the values of
+// a metric that is disabled it may not be known.
+func (t *Trainer) compare(disabled bool) error {
 	s := &t.state
 	v, ok := s.Metrics["eval_"+t.BestMetric]
+	if t.bestIsNew = false; !ok && disabled {
+		return nil
+	}
 	if !ok {
 		return fmt.Errorf("--metric_for_best_model %s: the evaluation has no such metric; it has %s", t.BestMetric, names(s.Metrics))
 	}

@@ -13,6 +13,7 @@ import (
 
 	"swiftgo/api"
 	"swiftgo/core/checkpoint"
+	"swiftgo/core/registry"
 )
 
 const optimizerFile = "optimizer.safetensors"
@@ -122,7 +123,9 @@ func (t *Trainer) saveState(dir string) error {
 	for _, c := range t.Callbacks {
 		if c.Save != nil {
 			text, err := c.Save()
-			if err != nil {
+			if errors.Is(err, registry.ErrDisabled) {
+				continue
+			} else if err != nil {
 				return err
 			}
 			st.StatefulCallbacks[c.Name] = text
