@@ -111,6 +111,9 @@ func mend(host *File, e *MismatchError) string {
 	var gets []string
 	for _, m := range e.Mismatches {
 		get := "go get " + m.Module + "@" + m.Host
+		if strings.Contains(m.Plugin, " => ") {
+			get = "go mod edit -dropreplace=" + m.Module
+		}
 		if m.Host != m.Plugin && m.Module != host.Build.Main.Path && m.Module != "std" && !slices.Contains(gets, get) {
 			gets = append(gets, get)
 		}

@@ -96,7 +96,7 @@ func TestFits(t *testing.T) {
 		{"two modules", func(f *File) {
 			f.Packages["gorgonia.org/tensor"], f.Packages["fmt"] = "x", "x"
 			f.Build.Deps[0].Replace = &debug.Module{Path: "../tensor"}
-		}, "x.so: built with packages that differ from this program's: gorgonia.org/tensor v0.9.24 => ../tensor, here v0.9.24 (gorgonia.org/tensor); std (fmt); in the plugin's folder: go get …"},
+		}, "x.so: built with packages that differ from this program's: gorgonia.org/tensor v0.9.24 => ../tensor, here v0.9.24 (gorgonia.org/tensor); std (fmt); in the plugin's folder: go mod edit -dropreplace=gorgonia.org/tensor, …"},
 		{"race", func(f *File) {
 			f.Packages["fmt"] = "x"
 			f.Build.Settings = append(f.Build.Settings, debug.BuildSetting{Key: "-race", Value: "true"})

@@ -30,6 +30,8 @@ var badBuilds = map[string][]string{
 	"race":       {"../../contrib/focal", "-trimpath", "-buildmode=plugin", "-race"},
 	"cover":      {"../../contrib/focal", "-trimpath", "-buildmode=plugin", "-cover", "-coverpkg=swiftgo/api"},
 	"pluginpath": {"../../contrib/focal", "-trimpath", "-buildmode=plugin", "-ldflags=-pluginpath=x"},
+	"slow":       {"../../contrib/focal", "-trimpath", "-buildmode=plugin", "-gcflags=all=-N -l"},
+	"replaced":   {"../../contrib/focal", "-trimpath", "-buildmode=plugin", "-modfile=replaced.mod"},
 	"tagged":     {"../../contrib/focal", "-trimpath", "-buildmode=plugin", "-ldflags=-w"},
 	"cshared":    {"../../contrib/focal", "-trimpath", "-buildmode=c-shared"},
 	"program":    {"./testdata/bad/nothing", "-trimpath"},
@@ -41,6 +43,10 @@ var badBuilt = sync.OnceValues(func() (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
+	modfile, err := replaced(dir)
+	if err != nil {
+		return "", err
+	}
 	errs := make(chan error)
 	free := make(chan bool, 2)
 	for name, b := range badBuilds {
@@ -50,6 +56,8 @@ var badBuilt = sync.OnceValues(func() (string, error) {
 			flags := b[1:]
 			if len(flags) == 0 {
 				flags = []string{"-trimpath", "-buildmode=plugin", "-ldflags=-s -w"}
+			} else if name == "replaced" {
+				flags = append(flags[:2:2], "-modfile="+modfile)
 			}
 			c := exec.Command("go", append(append([]string{"build", "-buildvcs=false", "-o", filepath.Join(dir, name+".so")}, flags...), b[0])...)
 			c.Env = append(os.Environ(), "GOFLAGS=", "CGO_ENABLED=1")
@@ -72,6 +80,38 @@ var badBuilt = sync.OnceValues(func() (string, error) {
 	}
 	return dir, errors.Join(all...)
 })
+
+// replaced writes a go.mod that has a dependency replaced by a folder with a file
+// that has a line more.
+func replaced(dir string) (modfile string, err error) {
+	const dependency = "github.com/chewxy/math32"
+	source, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", dependency).Output()
+	if err != nil {
+		return "", err
+	}
+	if err := os.CopyFS(filepath.Join(dir, "math32"), os.DirFS(strings.TrimSpace(string(source)))); err != nil {
+		return "", err
+	}
+	longer := filepath.Join(dir, "math32", "abs.go")
+	text, err := os.ReadFile(longer)
+	if err != nil {
+		return "", err
+	}
+	if err := errors.Join(os.Remove(longer), os.WriteFile(longer, append([]byte("// A line more.\n"), text...), 0o666)); err != nil {
+		return "", err
+	}
+	mod, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		return "", err
+	}
+	sum, err := os.ReadFile("../../go.sum")
+	if err != nil {
+		return "", err
+	}
+	modfile = filepath.Join(dir, "replaced.mod")
+	return modfile, errors.Join(os.WriteFile(modfile, fmt.Appendf(mod, "\nreplace %s => %s\n", dependency, filepath.Join(dir, "math32")), 0o666),
+		os.WriteFile(filepath.Join(dir, "replaced.sum"), sum, 0o666))
+}
 
 // bad is a folder with a good plugin and a bad one, bad.so.
 type bad struct {
@@ -118,14 +158,14 @@ func changed(change func(data []byte) []byte) func(*testing.T, string) {
 	}
 }
 
-func replaced(old, new string) func(*testing.T, string) {
+func rewritten(old, new string) func(*testing.T, string) {
 	return changed(func(data []byte) []byte { return bytes.ReplaceAll(data, []byte(old), []byte(new)) })
 }
 
 // otherRelease writes another release of the same length into the plugin.
 func otherRelease() func(*testing.T, string) {
 	v := runtime.Version()
-	return replaced(v, v[:len("go1.")]+strings.Repeat("9", len(v)-len("go1.")))
+	return rewritten(v, v[:len("go1.")]+strings.Repeat("9", len(v)-len("go1.")))
 }
 
 func text(s string) func(*testing.T, string) {
@@ -196,9 +236,11 @@ var bads = []bad{
 	{"without -trimpath", built("untrimmed"), "", "built without -trimpath, which this program was built with, so built with packages that differ from this program's: …; build it with the same flags: swiftgo plugin build DIR", nil},
 	{"with -race", built("race"), "", "built with -race, which this program was not, so built with packages that differ from this program's: …; build it with the same flags: swiftgo plugin build DIR", nil},
 	{"with -cover", built("cover"), "", "…built with packages that differ from this program's: swiftgo (swiftgo/api); …", nil},
+	{"with -gcflags", built("slow"), "", "built with -gcflags, which this program was not, so …; build it with the same flags: swiftgo plugin build DIR", nil},
+	{"a dependency replaced", built("replaced"), "", "built with packages that differ from this program's: github.com/chewxy/math32 … => …/math32 (devel), here …; in the plugin's folder: go mod edit -dropreplace=github.com/chewxy/math32, then build it again: swiftgo plugin build DIR", nil},
 	{"with -pluginpath", built("pluginpath"), "", "…-ldflags=-pluginpath…", nil},
 	{"another Go release", otherRelease(), "", "built with go1.…, this program with " + runtime.Version() + "; build both with the same Go, e.g. GOTOOLCHAIN=…", nil},
-	{"GOAMD64 of a later processor", replaced("build\tGOAMD64=v1", "build\tGOAMD64=v9"), "", "built for GOAMD64=v9, this processor has …; build it with GOAMD64=…", nil},
+	{"GOAMD64 of a later processor", rewritten("build\tGOAMD64=v1", "build\tGOAMD64=v9"), "", "built for GOAMD64=v9, this processor has …; build it with GOAMD64=…", nil},
 	{"another machine", changed(func(b []byte) []byte { b[18] = byte(elf.EM_AARCH64); return b }), "", "built for another machine: EM_AARCH64, want EM_X86_64; build it with GOARCH=" + runtime.GOARCH, nil},
 	{"32 bits", changed(func(b []byte) []byte { b[4] = byte(elf.ELFCLASS32); return b }), "", "…; …", nil},
 	{"big endian", changed(func(b []byte) []byte { b[5] = byte(elf.ELFDATA2MSB); return b }), "", "…; …", nil},

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -435,6 +436,56 @@ func TestBuildDependencies(t *testing.T) {
 				t.Errorf("after %s: %v\n%s", mend, err, text)
 			}
 		})
+	}
+}
+
+// TestSharedDependency builds two plugins that fit, each, but have different
+// versions of a package that only they share: the second is refused.
+func TestSharedDependency(t *testing.T) {
+	lib := func(field string) tree {
+		return tree{"go.mod": "module example.com/lib\n", "lib.go": "package lib\n\ntype T struct{ " + field + " int }\n"}
+	}
+	env := published(t, map[string]tree{"example.com/lib@v1.0.0": lib("A"), "example.com/lib@v1.1.0": lib("B")})
+	files := tree{}
+	for name, version := range map[string]string{"one": "v1.0.0", "two": "v1.1.0"} {
+		files[name+"/a.go"] = orm("a_"+name, "example.com/lib")
+		files[name+"/go.mod"] = "module example.com/" + name + "\n\ngo 1.21\n\nrequire example.com/lib " + version + "\n"
+	}
+	root := files.write(t)
+	if text, err := in(root, env, binary, "plugin", "build", "one", "two", "-o", "out"); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	want := "two.so: does not fit: built with other versions than out/one.so of packages that the two share: example.com/lib (v1.0.0 there, v1.1.0 here); remove one of the two"
+	if text, err := in(root, nil, binary, "plugin", "check", "out"); err == nil || !like(text, "…"+want+"…") {
+		t.Errorf("%v\n%s\nwant %s", err, text, want)
+	}
+}
+
+// TestOtherSource has a plugin, built by a swiftgo whose api has other bodies of
+// functions, fit, and the difference noted.
+func TestOtherSource(t *testing.T) {
+	root := tree{"plug/a.go": orm("a_plug")}.write(t)
+	if text, err := in(root, offline, binary, "plugin", "build", "plug", "-o", "out"); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	so := filepath.Join(root, "out", "plug.so")
+	note := "built from another source of package api"
+	if text := must(t, "plugin", "inspect", so); strings.Contains(text, note) {
+		t.Errorf("of a plugin of its own it says\n%s", text)
+	}
+	f, err := loader.Inspect(so)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stamp struct{ Source string }
+	if err := json.Unmarshal([]byte(f.Stamp), &stamp); err != nil {
+		t.Fatal(err)
+	}
+	copyTo(t, bytes.ReplaceAll(read(t, so), []byte(stamp.Source), []byte(strings.Repeat("0", len(stamp.Source)))), so)
+	for _, command := range [][]string{{"plugin", "inspect", so}, {"plugin", "check", filepath.Dir(so)}} {
+		if text := must(t, command...); !strings.Contains(text, note) {
+			t.Errorf("%v says\n%s", command, text)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -124,5 +125,20 @@ func TestTryWatch(t *testing.T) {
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("interrupted, it ended with %v", err)
+	}
+}
+
+// TestNoexec has a cache folder from which nothing can be mapped to run.
+func TestNoexec(t *testing.T) {
+	cache := t.TempDir()
+	if err := syscall.Mount("none", cache, "tmpfs", syscall.MS_NOEXEC, ""); err != nil {
+		t.Skip("tmpfs cannot be mounted: ", err)
+	}
+	defer syscall.Unmount(cache, 0)
+	for _, command := range []string{"check", "doctor"} {
+		text, err := in(".", []string{"SWIFTGO_CACHE_DIR=" + cache, "SWIFTGO_PLUGINS_DIR=" + plugins}, binary, "plugin", command)
+		if want := "its file system is mounted noexec; name another folder with SWIFTGO_CACHE_DIR"; err == nil || !strings.Contains(text, want) || strings.Contains(text, "goroutine ") {
+			t.Errorf("plugin %s: %v\n%s", command, err, text)
+		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"swiftgo/core/recipe"
 	"swiftgo/loader"
+	"swiftgo/loader/build"
 )
 
 // pluginCommand is a plugin author's and an operator's day.
@@ -155,6 +156,7 @@ nothing is wrong with it.`,
 			if l.Error != "" {
 				bad++
 			}
+			annotate(&l)
 			if asJSON {
 				err = encode(out, l)
 			} else {
@@ -170,6 +172,13 @@ nothing is wrong with it.`,
 		return nil
 	}
 	return cmd
+}
+
+// annotate adds what the loader does not know: where this binary's api differs.
+func annotate(l *loader.Listing) {
+	if n := build.Note(l.Built); n != "" {
+		l.Notes = append(l.Notes, n)
+	}
 }
 
 // printListing prints all of what is known of one plugin.
@@ -245,7 +254,8 @@ if a run would. For CI and for operators.`,
 			return err
 		}
 		bad := 0
-		for _, l := range all {
+		for i, l := range all {
+			annotate(&all[i])
 			if l.Error != "" && l.Policy != loader.Optional {
 				bad++
 			}

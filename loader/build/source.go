@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"strings"
 
 	"swiftgo"
+	"swiftgo/api"
 	"swiftgo/loader"
 )
 
@@ -39,6 +41,17 @@ func Source() (dir string, err error) {
 		return "", fmt.Errorf("the source of swiftgo/api: %w; name another cache folder with SWIFTGO_CACHE_DIR", err)
 	}
 	return dir, nil
+}
+
+// Note says, of the stamp of a plugin, that it was built from another source of
+// package api than this binary's, or nothing. It may fit all the same: it brings
+// its own bodies of the functions that are not inlined.
+func Note(stamp json.RawMessage) string {
+	var built struct{ API, Source string }
+	if json.Unmarshal(stamp, &built) != nil || built.Source == "" || built.Source == sourceHash(source()) {
+		return ""
+	}
+	return fmt.Sprintf("built from another source of package api (%s, here %s): functions of it may do other things in this plugin than in others", built.API, api.Version)
 }
 
 // source returns the embedded files, by path, without tests.
