@@ -3,7 +3,7 @@
 // file here is also an example of its kind:
 //
 //	loss            cross_entropy
-//	loss scale      default, last_round, all
+//	loss scale      default, last_round, all, base, react, hermes, qwen, agentflan, alpha_umi, ignore_empty_think, ignore_think_prefix
 //	metric          acc
 //	optimizer       adamw
 //	callback        early_stop
@@ -19,8 +19,12 @@ import "swiftgo/api"
 // Exports returns the built-in extensions, as the loader does those of a plugin.
 func Exports() api.Exports {
 	return api.Exports{
-		Losses:         api.Losses{"cross_entropy": newCrossEntropy},
-		LossScales:     api.LossScales{"default": newDefault, "last_round": newLastRound, "all": newAll},
+		Losses: api.Losses{"cross_entropy": newCrossEntropy},
+		LossScales: api.LossScales{
+			"default": newDefault, "last_round": newLastRound, "all": newAll,
+			"base": scale(keyed{}), "react": scale(react), "alpha_umi": scale(alphaUMI), "qwen": scale(qwen), "agentflan": scale(agentFlan),
+			"hermes": scale(hermesCalls), "ignore_empty_think": scale(emptyThink), "ignore_think_prefix": scale(thinkPrefix),
+		},
 		Metrics:        api.Metrics{"acc": newAcc},
 		Optimizers:     api.Optimizers{"adamw": newAdamW},
 		Callbacks:      api.Callbacks{"early_stop": newEarlyStop},

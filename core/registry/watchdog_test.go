@@ -35,7 +35,7 @@ func TestWatch(t *testing.T) {
 	add(t, r, plugin, api.Exports{Metrics: api.Metrics{"x": func(*api.Args) (api.Metric, error) { return faulty{func() { <-release }}, nil }}})
 	before := runtime.NumGoroutine()
 	stop := r.Watch(20 * time.Millisecond)
-	if quick, err := r.Metric("quick"); err != nil || quick.Add(nil, nil) != nil || runtime.NumGoroutine() != before {
+	if quick, err := r.Metric("quick"); err != nil || quick.Add(nil, nil) != nil || runtime.NumGoroutine() > before {
 		t.Errorf("%v; %d goroutines without a plugin in use, want %d", err, runtime.NumGoroutine(), before)
 	}
 	m, err := r.Metric("x")
@@ -67,7 +67,7 @@ func TestWatch(t *testing.T) {
 	for runtime.NumGoroutine() > before { // the one above may be about to end
 		runtime.Gosched()
 	}
-	if m.Add(nil, nil) != nil || runtime.NumGoroutine() != before {
+	if m.Add(nil, nil) != nil || runtime.NumGoroutine() > before { // one from an earlier test may have ended
 		t.Error("a call after the end is watched")
 	}
 }
