@@ -24,6 +24,7 @@ import (
 
 	"swiftgo/core/recipe"
 	"swiftgo/core/registry"
+	"swiftgo/loader"
 )
 
 // settings is what the command line says of extensions: --NAME.key value.
@@ -162,6 +163,13 @@ func (s *settings) load(flags *pflag.FlagSet, defaults recipe.Config) (recipe.Co
 	if err := k.UnmarshalWithConf("", &c, koanf.UnmarshalConf{Tag: "koanf"}); err != nil {
 		return c, nil, fmt.Errorf("settings: %w", err)
 	}
+	if c.CacheDir == "" && c.LoadFromCacheFile {
+		dir, err := loader.CacheDir()
+		if err != nil {
+			return c, nil, err
+		}
+		c.CacheDir = dir
+	}
 	for name, values := range s.own {
 		if own[name] == nil {
 			own[name] = map[string]any{}
@@ -191,6 +199,13 @@ func loadFile(k *koanf.Koanf, path string, own map[string]map[string]any) error 
 		}
 		if !known(name) {
 			return fmt.Errorf("--config %s: no setting %q%s", path, name, didYouMean(name))
+		}
+		if section, ok := v.(map[string]any); ok { // --columns, JSON on the command line
+			text, err := json.Marshal(section)
+			if err != nil {
+				return fmt.Errorf("--config %s: %s: %w", path, name, err)
+			}
+			v = string(text)
 		}
 		if err := k.Set(name, v); err != nil {
 			return err

@@ -126,7 +126,7 @@ func parseKeyed(data []byte) (keyed, error) {
 // reads them.
 func (k *keyed) compile(texts []string, weights []float64) (err error) {
 	for i, text := range texts {
-		text = pythonClasses.Replace(text)
+		text = pythonSpace(text)
 		begins, err := regexp.Compile(`(?s)\A(?:` + text + ")")
 		if err != nil {
 			return fmt.Errorf("pattern %q: %w; it is a regular expression of Go, without lookahead and backreferences", texts[i], err)
@@ -138,8 +138,33 @@ func (k *keyed) compile(texts []string, weights []float64) (err error) {
 	return err
 }
 
-// pythonClasses writes \s as Python means it, outside of brackets.
-var pythonClasses = strings.NewReplacer(`\\`, `\\`, `\s`, `(?:[\s\v\x1c-\x1f\x85\p{Z}])`)
+// pythonSpace writes \s as Python means it: more characters than Go's.
+func pythonSpace(pattern string) string {
+	const space = `\s\v\x1c-\x1f\x85\p{Z}`
+	var b strings.Builder
+	class := false // within brackets
+	for i := 0; i < len(pattern); i++ {
+		switch c := pattern[i]; {
+		case c == '\\' && i+1 < len(pattern):
+			i++
+			switch {
+			case pattern[i] == 's' && class:
+				b.WriteString(space)
+			case pattern[i] == 's':
+				b.WriteString("[" + space + "]")
+			default:
+				b.WriteString(pattern[i-1 : i+1])
+			}
+			continue
+		case c == '[':
+			class = true
+		case c == ']':
+			class = false
+		}
+		b.WriteByte(pattern[i])
+	}
+	return b.String()
+}
 
 func byPatterns(weight float64, texts ...string) (k keyed) {
 	if err := k.compile(texts, slices.Repeat([]float64{weight}, len(texts))); err != nil {

@@ -101,7 +101,7 @@ func TestLossScaleFile(t *testing.T) {
 		`{"A": [-1]}`:                     `"A" has the weight -1, want 0 or more`,
 		`{"A": [1, 2], "B": [1]}`:         "keys with two weights and patterns with one",
 		`{"(?=A)": [2]}`:                  `pattern "(?=A)": error parsing regexp`,
-		`{"A": [1`:                        "not one or two numbers",
+		`{"A": [1`:                        `"A" has not one or two numbers`,
 		`not JSON`:                        "no JSON object",
 	} {
 		path := filepath.Join(t.TempDir(), "mine.json")

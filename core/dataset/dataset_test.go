@@ -29,7 +29,18 @@ func open(t *testing.T, o Options, specs ...string) *Dataset {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { d.Close() })
 	return d
+}
+
+// row reads row i.
+func row(t *testing.T, d *Dataset, i int) *Row {
+	t.Helper()
+	r, err := d.Row(i)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 // numbered returns n rows; the answer of row i is i and i letters.
@@ -41,10 +52,11 @@ func numbered(n int) string {
 	return b.String()
 }
 
-func answers(d *Dataset) []string {
+func answers(t *testing.T, d *Dataset) []string {
+	t.Helper()
 	var out []string
 	for i := range d.Len() {
-		m := d.Row(i).Messages
+		m := row(t, d, i).Messages
 		out = append(out, strings.TrimRight(m[len(m)-1].Content, "x"))
 	}
 	return out
@@ -59,21 +71,21 @@ func TestOpen(t *testing.T) {
 		{"a.json", good + "\n" + good},
 	} {
 		d := open(t, Options{Strict: true}, write(t, c.name, c.text))
-		if d.Len() != 2 || d.Row(1).Columns["level"] != 3.0 {
-			t.Errorf("%q: %d rows, columns %v", c.text, d.Len(), d.Row(1).Columns)
+		if d.Len() != 2 || row(t, d, 1).Columns["level"] != 3.0 {
+			t.Errorf("%q: %d rows, columns %v", c.text, d.Len(), row(t, d, 1).Columns)
 		}
 	}
 	d := open(t, Options{}, write(t, "a.jsonl", good+"\n\n"+good), write(t, "b.json", "["+good+"]"))
 	var sources []string
 	for i := range d.Len() {
-		sources = append(sources, filepath.Base(d.Row(i).Source))
+		sources = append(sources, filepath.Base(row(t, d, i).Source))
 	}
 	if want := []string{"a.jsonl:1", "a.jsonl:3", "b.json: element 1"}; !slices.Equal(sources, want) {
 		t.Errorf("sources %q, want %q", sources, want)
 	}
 	d = open(t, Options{Pretraining: true}, write(t, "a.txt", "one\ntwo\n"))
-	if d.Len() != 2 || d.Row(1).Messages[0] != (template.Message{Role: "assistant", Content: "two"}) {
-		t.Errorf("rows of text: %v", d.rows)
+	if d.Len() != 2 || row(t, d, 1).Messages[0] != (template.Message{Role: "assistant", Content: "two"}) {
+		t.Errorf("rows of text: %v", row(t, d, 1))
 	}
 }
 
@@ -81,7 +93,9 @@ func TestOpenErrors(t *testing.T) {
 	for _, c := range []struct{ spec, want string }{
 		{filepath.Join(t.TempDir(), "none.jsonl"), "there is no such file"},
 		{"AI-ModelScope/alpaca#10", "there is no such file"},
-		{t.TempDir(), "is a directory"},
+		{t.TempDir(), "the folder has no file of rows"},
+		{filepath.Join(t.TempDir(), "*.jsonl"), "no file fits"},
+		{"hf::a/b", "not downloaded"},
 		{write(t, "a.jsonl", ""), "has no rows"},
 		{write(t, "a.jsonl", "\n \n"), "has no rows"},
 		{write(t, "a.json", "[]"), "has no rows"},
@@ -89,8 +103,11 @@ func TestOpenErrors(t *testing.T) {
 		{write(t, "a.json", `[{"query": "q", "response": "a"}`), "after element 1"},
 		{write(t, "a.jsonl", "a\x00b"), "is not text"},
 		{write(t, "a.jsonl", "\xff\xfe{"), "is not text"},
-		{write(t, "a.csv", "q,a"), ".csv files are not read"},
-		{write(t, "a.txt", "text"), ".txt files are not read"},
+		{write(t, "a.csv", ""), "the header: unexpected EOF"},
+		{write(t, "a.csv", "query,query\na,b\n"), `column 2 is called "query"`},
+		{write(t, "a.csv", "query,response\n\"a,b\n"), "row 1: it has 1 fields, and the header 2"},
+		{write(t, "a.parquet", "PAR1 and no more"), "no Parquet file"},
+		{write(t, "a.txt", "text"), "a line of .txt is text to train on"},
 		{write(t, "a.jsonl", numbered(1)) + "#0", "want 1 or more"},
 		{write(t, "a.jsonl", numbered(1)) + "#x", `is "x", want 1 or more`},
 		{write(t, "a.jsonl", "{\n{"), "2 not JSON; the first: "},
@@ -125,18 +142,18 @@ func TestBadRowsAreLeftOut(t *testing.T) {
 
 func TestDraw(t *testing.T) {
 	path := write(t, "a.jsonl", numbered(20))
-	five := answers(open(t, Options{Seed: 1}, path+"#5"))
-	if again := answers(open(t, Options{Seed: 1}, path+"#5")); !slices.Equal(five, again) {
+	five := answers(t, open(t, Options{Seed: 1}, path+"#5"))
+	if again := answers(t, open(t, Options{Seed: 1}, path+"#5")); !slices.Equal(five, again) {
 		t.Errorf("%v, then %v of one seed", five, again)
 	}
-	if other := answers(open(t, Options{Seed: 2}, path+"#5")); len(five) != 5 || slices.Equal(five, other) {
+	if other := answers(t, open(t, Options{Seed: 2}, path+"#5")); len(five) != 5 || slices.Equal(five, other) {
 		t.Errorf("%v of two seeds", five)
 	}
-	if all := answers(open(t, Options{Seed: 1}, path)); all[7] != "7" {
+	if all := answers(t, open(t, Options{Seed: 1}, path)); all[7] != "7" {
 		t.Errorf("without #n: %v", all)
 	}
 	count := map[string]int{}
-	for _, a := range answers(open(t, Options{Seed: 1}, path+"#50")) {
+	for _, a := range answers(t, open(t, Options{Seed: 1}, path+"#50")) {
 		count[a]++
 	}
 	for a, n := range count {
@@ -152,15 +169,15 @@ func TestSplit(t *testing.T) {
 	if err != nil || train.Len() != 16 || val.Len() != 4 {
 		t.Fatalf("%d and %d rows, %v", train.Len(), val.Len(), err)
 	}
-	both := append(answers(train), answers(val)...)
+	both := append(answers(t, train), answers(t, val)...)
 	slices.Sort(both)
 	if len(slices.Compact(both)) != 20 {
 		t.Errorf("a row is in neither part: %v", both)
 	}
-	if _, again, _ := d.Split(0.2, 3); !slices.Equal(answers(val), answers(again)) {
+	if _, again, _ := d.Split(0.2, 3); !slices.Equal(answers(t, val), answers(t, again)) {
 		t.Error("two parts of one seed")
 	}
-	if _, other, _ := d.Split(0.2, 4); slices.Equal(answers(val), answers(other)) {
+	if _, other, _ := d.Split(0.2, 4); slices.Equal(answers(t, val), answers(t, other)) {
 		t.Error("one part of two seeds")
 	}
 	for _, ratio := range []float64{0, 1, -1} {
@@ -348,7 +365,8 @@ func TestNoneLeft(t *testing.T) {
 	if l := loader(t, d, Batching{Batch: 1, Accumulate: 1}); !strings.Contains(l.Summary(), "1 cannot be written") {
 		t.Errorf("summary %q", l.Summary())
 	}
-	if _, err := NewLoader(d, encoder(0), Batching{Batch: 1, Accumulate: 1, Strict: true}); err == nil || !strings.Contains(err.Error(), "a.jsonl:2: messages[1]") {
+	d = open(t, Options{Strict: true}, write(t, "a.jsonl", numbered(1)+odd))
+	if _, err := NewLoader(d, encoder(0), Batching{Batch: 1, Accumulate: 1}); err == nil || !strings.Contains(err.Error(), "a.jsonl:2: messages[1]") {
 		t.Errorf("strict: %v", err)
 	}
 }

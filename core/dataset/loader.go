@@ -1,58 +1,140 @@
 package dataset
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
 	"math/rand/v2"
 
 	"swiftgo/api"
 	"swiftgo/core/template"
 )
 
-// Loader makes batches of a dataset. What it gives depends on nothing but the
+// Loader makes batches of a dataset. What it hands out depends on nothing but the
 // seed and the place asked for, so a run resumes by asking for the next place.
 // It is for one goroutine.
 type Loader struct {
-	rows    []Row
-	encoded []*template.Encoded
-	stats   Stats
 	Batching
+	store *store    // of all sequences, or
+	live  *stream   // what makes them
+	packs [][]int32 // sequences that go together, as one; nil is one by one
+	stats Stats
 
-	epoch int   // whose order it is
-	order []int // nil before the first epoch
+	epoch int     // whose order it is
+	order []int32 // of units
 }
 
 // Batching says how rows become batches.
 type Batching struct {
-	Batch      int   // sequences in a micro-batch
-	Accumulate int   // micro-batches in an optimizer step
-	Shuffle    bool  // every epoch in an order of its own
-	Seed       int64 // of the order
-	Strict     bool  // a row that cannot be written is an error
+	Batch      int    // sequences, or packs of them, in a micro-batch
+	Accumulate int    // micro-batches in an optimizer step
+	Shuffle    bool   // every epoch in an order of its own
+	Seed       int64  // of the order
+	Pack       int    // tokens of sequences that are put together, and cannot see each other; 0 is none
+	Cache      string // file of the encoded rows, read if it is there and made if not; "" is none
 }
 
-// NewLoader encodes a dataset. Rows that are too long or have nothing to train
-// on are left out and counted; it is an error if none is left.
+// NewLoader encodes a dataset, or, if it is a lazy one, prepares to encode its
+// rows when they are used. Rows that are too long or have nothing to train on are
+// left out and counted.
 func NewLoader(d *Dataset, enc *template.Encoder, b Batching) (*Loader, error) {
 	if b.Batch < 1 || b.Accumulate < 1 {
 		return nil, fmt.Errorf("batches of %d sequences, %d to a step; want 1 or more of each", b.Batch, b.Accumulate)
 	}
-	rows, encoded, dropped, err := d.keep(enc, b.Strict)
+	l := &Loader{Batching: b}
+	if d.options.Lazy {
+		l.live = newStream(d, enc, l)
+		_, err := l.live.units(0, 1) // a dataset without one is found now
+		return l, err
+	}
+	s, err := d.encoded(enc, b.Cache)
 	if err != nil {
 		return nil, err
 	}
-	return &Loader{rows: rows, encoded: encoded, stats: stats(encoded, dropped), Batching: b}, nil
+	l.store, l.stats = s, s.stats()
+	if b.Pack > 0 {
+		if l.stats.Max > b.Pack {
+			s.Close()
+			return nil, tooLongToPack(b.Pack, l.stats.Max)
+		}
+		l.packs = pack(s.index.Lengths, b.Pack)
+	}
+	return l, nil
 }
 
-// Stats returns the numbers of the dataset.
-func (l *Loader) Stats() Stats { return l.stats }
+// encoded returns the rows in tokens, from the cached file if it is there.
+func (d *Dataset) encoded(enc *template.Encoder, cache string) (*store, error) {
+	if cache != "" {
+		s, err := openStore(cache)
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return s, err
+		}
+	}
+	s, err := newStore()
+	if err != nil {
+		return nil, err
+	}
+	err = d.encode(enc, s)
+	if err == nil {
+		err = s.finish()
+	}
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	if cache != "" {
+		if err := s.cache(cache); err != nil {
+			slog.Warn("the tokens are not cached", "error", err)
+		}
+	}
+	return s, nil
+}
+
+// Close gives the tokens up.
+func (l *Loader) Close() error {
+	if l.store == nil {
+		return nil
+	}
+	return l.store.Close()
+}
+
+// Stats returns the numbers of the dataset; of one that is encoded as it is used
+// only the number of rows is known.
+func (l *Loader) Stats() Stats {
+	if l.live != nil {
+		return Stats{Rows: l.live.rows.Len(), Dropped: l.live.dropped.count}
+	}
+	return l.stats
+}
 
 // Summary returns the numbers of the dataset in words.
-func (l *Loader) Summary() string { return l.stats.String() }
+func (l *Loader) Summary() string {
+	switch {
+	case l.live != nil:
+		return fmt.Sprintf("%d rows, turned into tokens as they are used", l.live.rows.Len())
+	case l.packs != nil:
+		return fmt.Sprintf("%v; in %d packs of at most %d tokens, %.3g%% full", l.stats, len(l.packs), l.Pack, 100*float64(l.stats.Tokens)/float64(len(l.packs)*l.Pack))
+	}
+	return l.stats.String()
+}
+
+// units is the number of sequences, or of packs of them, in an epoch. Of rows that
+// are encoded as they are used it is not known, and taken to be one a row.
+func (l *Loader) units() int {
+	switch {
+	case l.live != nil:
+		return l.live.rows.Len()
+	case l.packs != nil:
+		return len(l.packs)
+	}
+	return l.store.len()
+}
 
 // StepsPerEpoch returns the number of optimizer steps in an epoch, the last of
 // which may be smaller.
 func (l *Loader) StepsPerEpoch() int {
-	return ceil(ceil(len(l.rows), l.Batch), l.Accumulate)
+	return ceil(ceil(l.units(), l.Batch), l.Accumulate)
 }
 
 func ceil(n, d int) int { return (n + d - 1) / d }
@@ -60,21 +142,25 @@ func ceil(n, d int) int { return (n + d - 1) / d }
 // Step returns the micro-batches of one optimizer step: that of index, from 0,
 // in the epoch.
 func (l *Loader) Step(epoch, index int) ([]*api.Batch, error) {
-	rows, err := l.step(epoch, index)
+	units, err := l.step(epoch, index)
 	if err != nil {
 		return nil, err
 	}
 	var batches []*api.Batch
 	items := 0.0
-	for len(rows) > 0 {
-		n := min(l.Batch, len(rows))
-		b := l.batch(rows[:n])
+	for len(units) > 0 {
+		n := min(l.Batch, len(units))
+		var sequences []*sequence
+		for _, u := range units[:n] {
+			sequences = append(sequences, u...)
+		}
+		b := batch(sequences)
 		for _, label := range b.Labels {
 			if label != api.Ignore {
 				items++
 			}
 		}
-		batches, rows = append(batches, b), rows[n:]
+		batches, units = append(batches, b), units[n:]
 	}
 	for _, b := range batches {
 		b.Items = items
@@ -84,51 +170,69 @@ func (l *Loader) Step(epoch, index int) ([]*api.Batch, error) {
 
 // Sources returns where the rows of one optimizer step stand.
 func (l *Loader) Sources(epoch, index int) ([]string, error) {
-	rows, err := l.step(epoch, index)
-	sources := make([]string, len(rows))
-	for i, row := range rows {
-		sources[i] = l.rows[row].Source
+	units, err := l.step(epoch, index)
+	var sources []string
+	for _, u := range units {
+		for _, q := range u {
+			sources = append(sources, q.source)
+		}
 	}
 	return sources, err
 }
 
-// step returns the indices of the rows of one optimizer step.
-func (l *Loader) step(epoch, index int) ([]int, error) {
+// step returns the units of one optimizer step, each of which is a sequence or a
+// pack of them.
+func (l *Loader) step(epoch, index int) ([][]*sequence, error) {
 	if epoch < 0 || index < 0 || index >= l.StepsPerEpoch() {
 		return nil, fmt.Errorf("there is no step %d in epoch %d; an epoch has %d steps", index, epoch, l.StepsPerEpoch())
 	}
-	if l.order == nil || l.Shuffle && epoch != l.epoch {
-		l.order, l.epoch = l.shuffled(epoch), epoch
-	}
 	size := l.Batch * l.Accumulate
-	return l.order[index*size : min((index+1)*size, len(l.order))], nil
+	if l.live != nil {
+		return l.live.units((epoch*l.StepsPerEpoch()+index)*size, size)
+	}
+	if l.order == nil || l.epoch != epoch {
+		l.epoch, l.order = epoch, l.shuffled(epoch, l.units())
+	}
+	var units [][]*sequence
+	for _, u := range l.order[index*size : min((index+1)*size, len(l.order))] {
+		members := []int32{u}
+		if l.packs != nil {
+			members = l.packs[u]
+		}
+		unit, err := l.store.readAll(members)
+		if err != nil {
+			return nil, err
+		}
+		units = append(units, unit)
+	}
+	return units, nil
 }
 
-// shuffled returns the order of the rows in an epoch.
-func (l *Loader) shuffled(epoch int) []int {
-	if l.Shuffle {
-		return rand.New(rand.NewPCG(uint64(l.Seed), uint64(epoch))).Perm(len(l.rows))
-	}
-	order := make([]int, len(l.rows))
+// shuffled returns the order of n units in an epoch.
+func (l *Loader) shuffled(epoch, n int) []int32 {
+	order := make([]int32, n)
 	for i := range order {
-		order[i] = i
+		order[i] = int32(i)
+	}
+	if l.Shuffle {
+		r := rand.New(rand.NewPCG(uint64(l.Seed), uint64(epoch)))
+		r.Shuffle(n, func(i, j int) { order[i], order[j] = order[j], order[i] })
 	}
 	return order
 }
 
-// batch puts rows end to end.
-func (l *Loader) batch(rows []int) *api.Batch {
+// batch puts sequences end to end.
+func batch(sequences []*sequence) *api.Batch {
 	b := &api.Batch{}
 	scaled := false
-	for _, row := range rows {
-		scaled = scaled || l.encoded[row].Scale != nil
+	for _, q := range sequences {
+		scaled = scaled || q.Scale != nil
 	}
-	for _, row := range rows {
-		e := l.encoded[row]
-		labels, scale := e.Shift()
+	for _, q := range sequences {
+		labels, scale := q.Shift()
 		b.Starts = append(b.Starts, int32(len(b.IDs)))
-		b.IDs, b.Labels = append(b.IDs, e.IDs...), append(b.Labels, labels...)
-		b.Rows = append(b.Rows, l.rows[row].Columns)
+		b.IDs, b.Labels = append(b.IDs, q.IDs...), append(b.Labels, labels...)
+		b.Rows = append(b.Rows, q.columns)
 		for i := 0; scaled && i < len(labels); i++ {
 			w := float32(1) // of a row whose weights are all 0 or 1
 			if scale != nil {

@@ -1,11 +1,15 @@
 package dataset
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"swiftgo/api"
@@ -25,24 +29,79 @@ func bad(reason, format string, args ...any) error {
 // columns are the columns of a row by name.
 type columns map[string]json.RawMessage
 
-// parseRow reads a row of JSON in the layout that its columns show. Its errors
-// are *rowError.
-func parseRow(data []byte) (Row, error) {
+// parseRow reads a row of JSON in the layout that its columns show, after they
+// have been renamed. Its errors are *rowError.
+func parseRow(data []byte, rename map[string]string) (Row, error) {
 	if !utf8.Valid(data) {
 		return Row{}, bad("not UTF-8", "the row is not UTF-8")
+	}
+	if at := loneSurrogate(data); at >= 0 {
+		return Row{}, bad("half a character", "byte %d is the escape %s, half a character without the other half", at, data[at:at+6])
 	}
 	var cols columns
 	if err := json.Unmarshal(data, &cols); err != nil || cols == nil {
 		return Row{}, notObject(data, err)
+	}
+	return cols.row(rename)
+}
+
+// loneSurrogate returns where in JSON an escape \ud800 to \udfff stands that is
+// not half of a pair, or -1. Go would read it as another character.
+func loneSurrogate(data []byte) int {
+	if !bytes.Contains(data, []byte(`\ud`)) && !bytes.Contains(data, []byte(`\uD`)) {
+		return -1
+	}
+	unit := func(at int) rune {
+		if at+6 > len(data) || data[at] != '\\' || data[at+1] != 'u' {
+			return 0
+		}
+		n, err := strconv.ParseUint(string(data[at+2:at+6]), 16, 16)
+		if err != nil {
+			return 0
+		}
+		return rune(n)
+	}
+	for i := 0; i+1 < len(data); i++ {
+		if data[i] != '\\' {
+			continue
+		}
+		if u := unit(i); utf16.IsSurrogate(u) {
+			if utf16.DecodeRune(u, unit(i+6)) == utf8.RuneError {
+				return i
+			}
+			i += 6
+		}
+		i++ // what is escaped
+	}
+	return -1
+}
+
+// row reads the columns.
+func (cols columns) row(rename map[string]string) (Row, error) {
+	for _, from := range slices.Sorted(maps.Keys(rename)) {
+		if value, ok := cols[from]; ok && rename[from] != from {
+			delete(cols, from)
+			cols[rename[from]] = value
+		}
+	}
+	if string(cols["rejected_response"]) == "null" {
+		return Row{}, bad("nothing is rejected", "rejected_response is null, want the answer that is worse, or no such column")
 	}
 	for name, value := range cols {
 		if string(value) == "null" {
 			delete(cols, name)
 		}
 	}
+	if err := cols.mendImages(); err != nil {
+		return Row{}, err
+	}
 	row, err := cols.conversation()
 	if err != nil {
 		return Row{}, err
+	}
+	var rejected string
+	if _, answer := row.Cut(); json.Unmarshal(cols["rejected_response"], &rejected) == nil && rejected == answer {
+		return Row{}, bad("the answer is rejected", "rejected_response is the same as the answer, %.40q", answer)
 	}
 	if row.Tools, err = parseTools(cols["tools"]); err != nil {
 		return Row{}, err
@@ -59,6 +118,33 @@ func parseRow(data []byte) (Row, error) {
 		row.Columns[name] = value
 	}
 	return row, nil
+}
+
+// mendImages gives images the form of a list of {"bytes": …, "path": …}.
+func (cols columns) mendImages() error {
+	for _, name := range []string{"image", "images"} {
+		raw, ok := cols[name]
+		if !ok {
+			continue
+		}
+		var list []json.RawMessage
+		if json.Unmarshal(raw, &list) != nil {
+			list = []json.RawMessage{raw}
+		}
+		type image struct {
+			Bytes []byte  `json:"bytes"`
+			Path  *string `json:"path"`
+		}
+		images := make([]image, len(list))
+		for i, raw := range list {
+			if json.Unmarshal(raw, &images[i].Path) != nil && json.Unmarshal(raw, &images[i]) != nil {
+				return bad("bad image", "%s[%d] is %.40s, want a path", name, i, raw)
+			}
+		}
+		delete(cols, name)
+		cols["images"], _ = json.Marshal(images) // texts and bytes cannot fail
+	}
+	return nil
 }
 
 func notObject(data []byte, err error) error {
@@ -113,10 +199,13 @@ func (cols columns) fromQuery() (Row, error) {
 			query = &joined
 		}
 	} else {
-		query, err = cols.take("query", "query", "prompt", "input", "instruction", "question", "problem")
+		query, err = cols.take("query", queries...)
 	}
 	if err != nil {
 		return Row{}, err
+	}
+	if both := cols.named(queries...); query == nil && len(both) > 1 {
+		return Row{}, bad("two questions", "any of the columns %s could be the query; name the one that is it query, or give --columns", strings.Join(both, ", "))
 	}
 	response, err := cols.take("response", responses...)
 	if err != nil {
@@ -145,7 +234,9 @@ func (cols columns) fromQuery() (Row, error) {
 	return Row{Conversation: template.Conversation{Messages: messages}}, nil
 }
 
-// responses are the names of the column of answers.
+// queries and responses are the names of the columns of questions and answers.
+var queries = []string{"query", "prompt", "input", "instruction", "question", "problem"}
+
 var responses = []string{"response", "answer", "output", "targets", "target", "answer_key", "answers", "solution", "text", "completion", "content"}
 
 // take returns the text of a column that goes by one of several names, nil if
@@ -245,6 +336,8 @@ func parseTools(raw json.RawMessage) ([]api.Tool, error) {
 	return tools, nil
 }
 
+// ParseTool reads a tool in OpenAI's way, or only its function. The error does
+// not say whose it is.
 func ParseTool(raw json.RawMessage) (api.Tool, error) {
 	type function struct {
 		Name        string
@@ -285,7 +378,7 @@ func noAnswer(row Row) error {
 		cols[name] = nil
 	}
 	if both := cols.named(responses...); len(both) > 1 {
-		return bad("no message of the assistant", "any of the columns %s could be the response; name the one that is it response", strings.Join(both, ", "))
+		return bad("no message of the assistant", "any of the columns %s could be the response; name the one that is it response, or give --columns", strings.Join(both, ", "))
 	}
 	return bad("no message of the assistant", "there is no message of the assistant to train on")
 }

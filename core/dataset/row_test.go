@@ -14,10 +14,6 @@ import (
 
 const vectors = "../../../shared/vectors/extensions"
 
-// elsewhere are the vectors that are not for reading rows: columns renamed by
-// hand, images, and preference data, whose columns are kept as they are.
-var elsewhere = map[string]bool{"columns_priority": true, "images_str": true, "images_list": true, "rejected_same": true, "rejected_none": true}
-
 func TestVectors(t *testing.T) {
 	for _, dir := range []string{"testdata", vectors} {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
@@ -30,8 +26,9 @@ func TestVectors(t *testing.T) {
 			}
 			var v struct {
 				Inputs []struct {
-					ID  string
-					Row json.RawMessage
+					ID      string
+					Columns map[string]string
+					Row     json.RawMessage
 				}
 				Expected []struct {
 					Error string
@@ -43,10 +40,7 @@ func TestVectors(t *testing.T) {
 			}
 			for i, in := range v.Inputs {
 				want := v.Expected[i]
-				if elsewhere[in.ID] {
-					continue
-				}
-				row, err := parseRow(in.Row)
+				row, err := parseRow(in.Row, in.Columns)
 				if want.Error != "" || len(want.Rows) == 0 {
 					if err == nil {
 						t.Errorf("%s: no error, want %s", in.ID, want.Error)
@@ -123,6 +117,9 @@ func TestBadRows(t *testing.T) {
 		{`{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}`, `content of type "image_url"`},
 		{`{"messages": [{"role": "assistant", "tool_calls": [{}]}]}`, "messages[0] has a call of no function"},
 		{`{"colour": "red", "size": 3}`, "the columns are colour, size"},
+		{`{"prompt": "q", "question": "p", "response": "a"}`, "any of the columns prompt, question could be the query"},
+		{`{"query": "\ud83d", "response": "a"}`, `byte 11 is the escape \ud83d, half a character`},
+		{`{"query": "q", "response": "\\\ud83dx"}`, `half a character`},
 		{`{"query": "q", "response": 42}`, "response is 42, want text"},
 		{`{"query": "q", "response": "a", "history": "none"}`, "history is"},
 		{`{"query": "q", "response": "a", "history": [["q"]]}`, "history[0] has 1 texts"},
@@ -131,7 +128,7 @@ func TestBadRows(t *testing.T) {
 		{`{"query": "q", "response": "a", "tools": [{}]}`, "tools[0] has no name"},
 		{`{"query": "q", "response": "a", "x": 1e999}`, "column x"},
 	} {
-		_, err := parseRow([]byte(c.row))
+		_, err := parseRow([]byte(c.row), nil)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.row, err, c.want)
 		}
@@ -143,12 +140,19 @@ func TestBadRows(t *testing.T) {
 }
 
 func TestColumnOfItsNameWins(t *testing.T) {
-	row, err := parseRow([]byte(`{"query": "q", "answer": "x", "Response": "a", "response": "b", "problem": "y"}`))
+	row, err := parseRow([]byte(`{"query": "q", "answer": "x", "Response": "a", "response": "b", "problem": "y"}`), nil)
 	if err != nil || len(row.Messages) != 2 || row.Messages[0].Content != "q" || row.Messages[1].Content != "b" {
 		t.Errorf("%v, %v", row.Messages, err)
 	}
 	if want := map[string]any{"answer": "x", "Response": "a", "problem": "y"}; !reflect.DeepEqual(row.Columns, want) {
 		t.Errorf("columns %v, want %v", row.Columns, want)
+	}
+}
+
+func TestSurrogates(t *testing.T) {
+	row, err := parseRow([]byte(`{"query": "\ud83d\ude80 \\ud83d \\\\", "response": "a"}`), nil)
+	if err != nil || row.Messages[0].Content != "🚀 \\ud83d \\\\" {
+		t.Errorf("%v, %v", row.Messages, err)
 	}
 }
 
@@ -160,7 +164,7 @@ func TestTools(t *testing.T) {
 		`"[{'name': 'f', 'description': 'd', 'parameters': {'b': 1, 'a': 2}}]"`,
 		`[{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"b": 1, "a": 2}}}]`,
 	} {
-		row, err := parseRow([]byte(`{"query": "q", "response": "a", "tools": ` + tools + `}`))
+		row, err := parseRow([]byte(`{"query": "q", "response": "a", "tools": `+tools+`}`), nil)
 		if err != nil || len(row.Tools) != 1 {
 			t.Fatalf("%s: %v, %v", tools, row.Tools, err)
 		}
@@ -205,7 +209,7 @@ func FuzzRow(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		row, err := parseRow(data)
+		row, err := parseRow(data, nil)
 		if err != nil {
 			var wrong *rowError
 			if !errors.As(err, &wrong) {

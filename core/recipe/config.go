@@ -30,19 +30,30 @@ type Config struct {
 	PluginOnPanic      string   `koanf:"plugin_on_panic" help:"what of a panic in a plugin: stop (save, and end the run) or disable (go on without it; callbacks and metrics only)"`
 	Override           []string `koanf:"override" help:"KIND.NAME of a plugin's extension that may take a built-in's place, e.g. loss.cross_entropy"`
 
-	Dataset            []string `koanf:"dataset" help:"files of rows, path or path#n for the first n rows drawn"`
-	ValDataset         []string `koanf:"val_dataset" help:"files of rows to evaluate on"`
+	Dataset            []string `koanf:"dataset" help:"rows: files, folders or patterns, folder:part for a part of a folder; with #n after it, n rows drawn at random"`
+	ValDataset         []string `koanf:"val_dataset" help:"rows to evaluate on"`
 	SplitDatasetRatio  float64  `koanf:"split_dataset_ratio" help:"share of the rows to evaluate on where there is no val_dataset"`
+	InterleaveProb     []string `koanf:"interleave_prob" help:"mix the datasets, and how likely each is at each row: numbers that add up to 1 (default: one after another)"`
+	StoppingStrategy   string   `koanf:"stopping_strategy" help:"when a mix ends: first_exhausted, or all_exhausted (smaller ones are repeated)"`
+	Columns            string   `koanf:"columns" help:"JSON of names of columns and what they are read as, e.g. {\"ask\": \"query\"}"`
 	DatasetShuffle     bool     `koanf:"dataset_shuffle" help:"shuffle the rows of every epoch"`
+	DatasetNumProc     int      `koanf:"dataset_num_proc" help:"rows that are read and tokenized at a time (default: one a core)"`
+	LoadFromCacheFile  bool     `koanf:"load_from_cache_file" help:"keep the tokens of a dataset, and use them again while rows, settings, tokenizer and plugins are the same"`
+	CacheDir           string   `koanf:"cache_dir" help:"folder of the kept tokens (default: swiftgo in the user's cache folder)"`
+	Streaming          bool     `koanf:"streaming" help:"begin at once, and turn rows into tokens when they are used; wants max_steps"`
 	Strict             bool     `koanf:"strict" help:"end the run at a row that is wrong, instead of leaving it out"`
 	MaxLength          int      `koanf:"max_length" help:"longest sequence in tokens (default: the model's)"`
-	TruncationStrategy string   `koanf:"truncation_strategy" help:"what to do with longer ones: delete, left or right"`
-	Template           string   `koanf:"template" help:"chat template: chatml, qwen2_5, qwen3, llama3, or none (default: by the model)"`
+	TruncationStrategy string   `koanf:"truncation_strategy" help:"what to do with longer ones: delete, left, right, or split (pt: into several sequences)"`
+	Packing            bool     `koanf:"packing" help:"put sequences together that fill packing_length; they cannot see each other"`
+	PackingLength      int      `koanf:"packing_length" help:"tokens of a pack (default: max_length)"`
+	Template           string   `koanf:"template" help:"chat template, e.g. qwen3 or llama3; none for the text alone (default: by the model)"`
+	TemplateBackend    string   `koanf:"template_backend" help:"swift: the chat template named, or known for the model; jinja: the model's own"`
 	System             string   `koanf:"system" help:"system prompt for rows without one"`
 	UseChatTemplate    bool     `koanf:"use_chat_template" help:"render conversations with the chat template (pt: false)"`
+	Compat             string   `koanf:"compat" help:"ms-swift: do as it does where it is wrong and someone may rely on it (docs/ms-swift.md)"`
 
 	LossType      string   `koanf:"loss_type" help:"loss"`
-	LossScale     string   `koanf:"loss_scale" help:"what of a conversation is trained on and how much, e.g. last_round or default+mine (pt: all)"`
+	LossScale     string   `koanf:"loss_scale" help:"what of a conversation is trained on and how much, e.g. last_round, default+mine, or a file of keys or patterns, mine.json (pt: all)"`
 	EvalMetric    string   `koanf:"eval_metric" help:"metric of evaluation"`
 	Optimizer     string   `koanf:"optimizer" help:"optimizer"`
 	Callbacks     []string `koanf:"callbacks" help:"callbacks, in the order they are called"`
@@ -92,7 +103,8 @@ type Config struct {
 // Default returns the settings that hold where nothing is said: ms-swift's.
 func Default() Config {
 	return Config{
-		Seed: 42, PluginsOwnerCheck: "strict", PluginsTimeout: 10, PluginWatchdog: 60, PluginOnPanic: "stop", DatasetShuffle: true, TruncationStrategy: "delete", UseChatTemplate: true,
+		Seed: 42, PluginsOwnerCheck: "strict", PluginsTimeout: 10, PluginWatchdog: 60, PluginOnPanic: "stop", DatasetShuffle: true, StoppingStrategy: "first_exhausted",
+		TruncationStrategy: "delete", TemplateBackend: "swift", UseChatTemplate: true,
 		LossType: "cross_entropy", LossScale: "default", Optimizer: "adamw", TunerType: "lora",
 		LoraRank: 8, LoraAlpha: 32, LoraDropout: 0.05, TargetModules: []string{"all-linear"},
 		LrSchedulerType: "cosine", WeightDecay: 0.1, AdamBeta1: 0.9, AdamBeta2: 0.95, AdamEpsilon: 1e-8,

@@ -1,7 +1,15 @@
 package recipe
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 
 	"swiftgo/core/dataset"
 	"swiftgo/core/model"
@@ -12,44 +20,137 @@ import (
 
 // encode opens the data and turns it into batches of tokens; val is nil if
 // there is nothing to evaluate on.
-func encode(c *Config, conf *model.Config, tok *tokenizer.Tokenizer, ext *extensions, reg *registry.Registry) (train, val *dataset.Loader, err error) {
-	chat, err := template.Find(c.Template, c.UseChatTemplate, tok)
-	if err != nil {
-		return nil, nil, err
-	}
-	if name := chat.AgentTemplate; ext.tools == nil && name != "" && reg.Has("agent_template", name) == nil { // the family's own
-		if ext.tools, err = reg.AgentTemplate(name); err != nil {
-			return nil, nil, err
-		}
-	}
+func encode(c *Config, conf *model.Config, tok *tokenizer.Tokenizer, ext *extensions, reg *registry.Registry, progress dataset.Progress) (train, val *dataset.Loader, err error) {
 	length, err := c.maxLength(conf, tok)
 	if err != nil {
 		return nil, nil, err
 	}
-	enc := &template.Encoder{Chat: chat, Tokenizer: tok, Scale: ext.scale, Tools: ext.tools, System: c.System,
-		MaxLength: length, Vocab: conf.VocabSize, Truncation: c.TruncationStrategy}
-	rows, err := dataset.Open(c.Dataset, dataset.Options{Seed: c.DataSeed, Strict: c.Strict, Pretraining: !c.UseChatTemplate})
+	enc, err := encoder(c, tok, ext, reg)
 	if err != nil {
 		return nil, nil, err
 	}
-	var held *dataset.Dataset
-	switch {
-	case len(c.ValDataset) > 0:
-		if held, err = dataset.Open(c.ValDataset, dataset.Options{Seed: c.DataSeed, Strict: c.Strict, Pretraining: !c.UseChatTemplate}); err != nil {
-			return nil, nil, err
-		}
-	case c.SplitDatasetRatio > 0:
-		if rows, held, err = rows.Split(c.SplitDatasetRatio, c.DataSeed); err != nil {
-			return nil, nil, err
+	enc.MaxLength, enc.Vocab = length, conf.VocabSize
+	o, err := c.rows(progress)
+	if err != nil {
+		return nil, nil, err
+	}
+	rows, held, err := c.datasets(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	b := dataset.Batching{Batch: c.PerDeviceTrainBatchSize, Accumulate: c.GradientAccumulationSteps, Shuffle: c.DatasetShuffle, Seed: c.DataSeed}
+	if c.Packing {
+		if b.Pack = c.PackingLength; b.Pack == 0 {
+			b.Pack = length
 		}
 	}
-	if train, err = dataset.NewLoader(rows, enc, dataset.Batching{Batch: c.PerDeviceTrainBatchSize, Accumulate: c.GradientAccumulationSteps, Shuffle: c.DatasetShuffle, Seed: c.DataSeed, Strict: c.Strict}); err != nil {
+	if b.Cache, err = c.cacheFile(rows, enc, reg); err != nil {
+		return nil, nil, err
+	}
+	if train, err = dataset.NewLoader(rows, enc, b); err != nil {
 		return nil, nil, err
 	}
 	if held != nil {
-		if val, err = dataset.NewLoader(held, enc, dataset.Batching{Batch: c.PerDeviceEvalBatchSize, Accumulate: 1, Strict: c.Strict}); err != nil {
+		b := dataset.Batching{Batch: c.PerDeviceEvalBatchSize, Accumulate: 1}
+		if b.Cache, err = c.cacheFile(held, enc, reg); err == nil {
+			val, err = dataset.NewLoader(held, enc, b)
+		}
+		if err != nil {
+			train.Close()
 			return nil, nil, fmt.Errorf("evaluation data: %w", err)
 		}
 	}
 	return train, val, nil
+}
+
+// encoder returns what writes conversations as tokens.
+func encoder(c *Config, tok *tokenizer.Tokenizer, ext *extensions, reg *registry.Registry) (*template.Encoder, error) {
+	chat, err := template.Find(c.Template, c.UseChatTemplate, tok)
+	if err != nil {
+		return nil, err
+	}
+	if name := chat.AgentTemplate; ext.tools == nil && name != "" && reg.Has("agent_template", name) == nil { // the family's own
+		if ext.tools, err = reg.AgentTemplate(name); err != nil {
+			return nil, err
+		}
+	}
+	return &template.Encoder{Chat: chat, Tokenizer: tok, Scale: ext.scale, Tools: ext.tools, System: c.System, Truncation: c.TruncationStrategy}, nil
+}
+
+// rows says how the files of rows are read.
+func (c *Config) rows(progress dataset.Progress) (dataset.Options, error) {
+	o := dataset.Options{Seed: c.DataSeed, Strict: c.Strict, Pretraining: !c.UseChatTemplate, Workers: c.DatasetNumProc,
+		Lazy: c.Streaming, Exhaust: c.StoppingStrategy == "all_exhausted", Progress: progress}
+	for _, text := range c.InterleaveProb {
+		p, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return o, fmt.Errorf("--interleave_prob has %q, want numbers", text)
+		}
+		o.Mix = append(o.Mix, p)
+	}
+	if c.Columns != "" {
+		if err := json.Unmarshal([]byte(c.Columns), &o.Columns); err != nil {
+			return o, fmt.Errorf(`--columns is %q, want JSON such as {"question_text": "query"}`, c.Columns)
+		}
+	}
+	return o, nil
+}
+
+// datasets opens the rows to train on and those to evaluate on, nil if there are
+// none.
+func (c *Config) datasets(o dataset.Options) (rows, held *dataset.Dataset, err error) {
+	if rows, err = dataset.Open(c.Dataset, o); err != nil {
+		return nil, nil, err
+	}
+	o.Mix, o.Lazy = nil, false
+	switch {
+	case len(c.ValDataset) > 0:
+		held, err = dataset.Open(c.ValDataset, o)
+	case c.SplitDatasetRatio > 0:
+		rows, held, err = rows.Split(c.SplitDatasetRatio, c.DataSeed)
+	}
+	return rows, held, err
+}
+
+// cacheFile returns where the tokens of a dataset are kept: a name that is
+// another one for other rows, settings, tokenizers, plugins or builds of swiftgo.
+// It is "" where they are not.
+func (c *Config) cacheFile(rows *dataset.Dataset, enc *template.Encoder, reg *registry.Registry) (string, error) {
+	if !c.LoadFromCacheFile {
+		return "", nil
+	}
+	all := sha256.New()
+	print, err := rows.Fingerprint()
+	if err != nil {
+		return "", err
+	}
+	settings, err := json.Marshal([]any{print, enc.MaxLength, enc.Vocab, enc.Truncation, c.Template, c.UseChatTemplate, c.System,
+		c.LossScale, c.AgentTemplate, c.Compat, reg.Own(), reg.Used()})
+	if err != nil {
+		return "", err
+	}
+	all.Write(settings)
+	files := []string{"/proc/self/exe", filepath.Join(c.Model, "tokenizer.json"), filepath.Join(c.Model, "tokenizer_config.json"), filepath.Join(c.Model, "chat_template.jinja")}
+	if strings.HasSuffix(c.LossScale, ".json") {
+		files = append(files, c.LossScale[strings.LastIndexByte(c.LossScale, '+')+1:])
+	}
+	for _, path := range files {
+		f, err := os.Open(path)
+		if os.IsNotExist(err) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		_, err = io.Copy(all, f)
+		f.Close()
+		if err != nil {
+			return "", err
+		}
+	}
+	dir := filepath.Join(c.CacheDir, "tokens")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("--cache_dir: %w", err)
+	}
+	return filepath.Join(dir, hex.EncodeToString(all.Sum(nil))), nil
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"swiftgo/api"
+	"swiftgo/core/builtin"
 	"swiftgo/core/registry"
 	"swiftgo/core/template"
 	"swiftgo/core/trainer"
@@ -56,11 +57,17 @@ func chosen(c *Config, reg *registry.Registry) (*extensions, error) {
 }
 
 // scales returns the chain of loss scales that text names, such as
-// last_round+mine. A chain without a strategy of its own begins with "default".
+// last_round+mine or all+keys.json, a file of keys or patterns. A chain without a
+// strategy of its own begins with "default".
 func scales(text string, reg *registry.Registry) (api.LossScale, error) {
 	var chain []api.LossScale
 	for i, name := range strings.Split(text, "+") {
-		s, err := reg.LossScale(strings.TrimSpace(name))
+		name = strings.TrimSpace(name)
+		read := reg.LossScale
+		if strings.HasSuffix(name, ".json") {
+			read = builtin.LossScaleFile
+		}
+		s, err := read(name)
 		if err != nil {
 			return nil, fmt.Errorf("--loss_scale %s: %w", text, err)
 		}

@@ -69,10 +69,16 @@ func Infer(ctx context.Context, c Config, o InferOptions, reg *registry.Registry
 	if err != nil {
 		return nil, err
 	}
-	rows, err := dataset.Open(c.ValDataset, dataset.Options{Seed: c.Seed, Strict: c.Strict, Prompts: true})
+	read, err := c.rows(nil)
 	if err != nil {
 		return nil, err
 	}
+	read.Prompts = true
+	rows, err := dataset.Open(c.ValDataset, read)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
 	e, err := autograd.NewEngine(c.Threads)
 	if err != nil {
 		return nil, err
@@ -126,7 +132,10 @@ func answer(ctx context.Context, m *model.Model, enc *template.Encoder, rows *da
 		var prompts [][]int32
 		var cs []api.Completion
 		for i := from; i < min(from+inferBatch, rows.Len()); i++ {
-			row := rows.Row(i)
+			row, err := rows.Row(i)
+			if err != nil {
+				return nil, err
+			}
 			asked, truth := row.Cut()
 			ids, err := enc.Prompt(asked)
 			if err != nil {

@@ -60,7 +60,10 @@ func (c *Config) check() error {
 		flag, value string
 		among       []string
 	}{
-		{"truncation_strategy", c.TruncationStrategy, []string{"delete", "left", "right"}},
+		{"truncation_strategy", c.TruncationStrategy, []string{"delete", "left", "right", "split"}},
+		{"stopping_strategy", c.StoppingStrategy, []string{"first_exhausted", "all_exhausted"}},
+		{"template_backend", c.TemplateBackend, []string{"swift", "jinja"}},
+		{"compat", c.Compat, []string{"", "ms-swift"}},
 		{"lr_scheduler_type", c.LrSchedulerType, []string{"cosine", "linear", "constant", "constant_with_warmup"}},
 		{"plugin_on_panic", c.PluginOnPanic, []string{"stop", "disable"}},
 		{"save_strategy", c.SaveStrategy, []string{"steps", "epoch", "no"}},
@@ -81,6 +84,7 @@ func (c *Config) check() error {
 		{"learning_rate", c.LearningRate, 0}, {"weight_decay", c.WeightDecay, 0}, {"warmup_steps", float64(c.WarmupSteps), 0}, {"warmup_ratio", c.WarmupRatio, 0},
 		{"max_grad_norm", c.MaxGradNorm, 0}, {"num_train_epochs", c.NumTrainEpochs, 0}, {"split_dataset_ratio", c.SplitDatasetRatio, 0},
 		{"logging_steps", float64(c.LoggingSteps), 0}, {"save_total_limit", float64(c.SaveTotalLimit), 0}, {"max_length", float64(c.MaxLength), 0},
+		{"packing_length", float64(c.PackingLength), 0}, {"dataset_num_proc", float64(c.DatasetNumProc), 0},
 	} {
 		if !(n.value >= n.min) {
 			return fmt.Errorf("--%s is %g, want %g or more", n.flag, n.value, n.min)
@@ -95,6 +99,14 @@ func (c *Config) check() error {
 		return fmt.Errorf("--split_dataset_ratio is %g, want less than 1", c.SplitDatasetRatio)
 	case c.MaxSteps <= 0 && c.NumTrainEpochs == 0:
 		return fmt.Errorf("--num_train_epochs is 0 and there is no --max_steps; nothing would be trained")
+	case c.TruncationStrategy == "split" && c.UseChatTemplate:
+		return fmt.Errorf("--truncation_strategy split is for text (pt): the parts of a conversation would begin in the middle of a turn; want delete, left or right")
+	case c.Streaming && c.MaxSteps <= 0:
+		return fmt.Errorf("--streaming wants --max_steps: how many steps the rows make is not known before they are read")
+	case c.Streaming && (c.SplitDatasetRatio > 0 || c.LoadFromCacheFile):
+		return fmt.Errorf("--streaming goes with neither --split_dataset_ratio nor --load_from_cache_file; want --val_dataset, or no streaming (rows and tokens are kept on disk in any case)")
+	case c.PackingLength > 0 && !c.Packing:
+		return fmt.Errorf("--packing_length is given, and --packing is not")
 	case len(c.Adapters) > 1:
 		return fmt.Errorf("--adapters names %d directories; training goes on from one", len(c.Adapters))
 	}

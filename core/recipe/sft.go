@@ -45,10 +45,11 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer, b
 	if err != nil {
 		return nil, err
 	}
-	train, val, err := encode(&c, conf, tok, ext, reg)
+	train, val, err := encode(&c, conf, tok, ext, reg, report.Tasks(out))
 	if err != nil {
 		return nil, err
 	}
+	defer train.Close()
 	if val == nil {
 		if err := c.wantsNoEval(); err != nil {
 			return nil, err

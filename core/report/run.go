@@ -18,8 +18,6 @@ import (
 	"runtime"
 	"syscall"
 	"time"
-
-	"golang.org/x/term"
 )
 
 // Options are what a Run must know beforehand.
@@ -62,8 +60,7 @@ func Open(dir string, o Options) (*Run, error) {
 			return nil, fmt.Errorf("TensorBoard events: %w", err)
 		}
 	}
-	file, ok := o.Out.(*os.File)
-	r.screen = newScreen(o.Out, ok && term.IsTerminal(int(file.Fd())), o.MaxSteps, o.StartStep)
+	r.screen = newScreen(o.Out, isTerminal(o.Out), o.MaxSteps, o.StartStep)
 	return r, nil
 }
 

@@ -3,9 +3,11 @@ package report
 import (
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
 )
 
 // screen is where people look: lines, and on a terminal a bar below them.
@@ -70,4 +72,26 @@ func (s *screen) end() {
 	if s.bar != nil {
 		fmt.Fprintln(s.out)
 	}
+}
+
+// Tasks returns what shows how much of a task is done: on a terminal a bar that
+// goes when the task ends, elsewhere nothing.
+func Tasks(out io.Writer) func(task string, total int64) (add func(n int64), done func()) {
+	if !isTerminal(out) {
+		return nil
+	}
+	return func(task string, total int64) (func(n int64), func()) {
+		bar := progressbar.NewOptions64(total,
+			progressbar.OptionSetWriter(out),
+			progressbar.OptionSetWidth(24),
+			progressbar.OptionSetDescription(task),
+			progressbar.OptionThrottle(time.Second/10),
+			progressbar.OptionClearOnFinish())
+		return func(n int64) { bar.Add64(n) }, func() { bar.Finish() }
+	}
+}
+
+func isTerminal(out io.Writer) bool {
+	file, ok := out.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
 }

@@ -26,7 +26,7 @@ type Encoder struct {
 
 	Vocab      int    // rows of the model's embedding, which no token may be beyond; 0 is any number
 	MaxLength  int    // in tokens; 0 is any length
-	Truncation string // of what is longer: left and right cut there, delete is a *TooLongError
+	Truncation string // of what is longer: left and right cut there, split makes several sequences, delete is a *TooLongError
 }
 
 // Encoded is a conversation in tokens. Labels[i] is IDs[i] where that token is
@@ -48,8 +48,9 @@ func (e *TooLongError) Error() string {
 }
 
 // Encode returns the tokens of a conversation, what is trained on and how much
-// it weighs. A conversation with no label at all is ErrNothingTrained.
-func (e *Encoder) Encode(c *Conversation) (*Encoded, error) {
+// it weighs: one sequence, unless it is split for being too long. A conversation
+// with no label at all is ErrNothingTrained.
+func (e *Encoder) Encode(c *Conversation) ([]*Encoded, error) {
 	pieces, err := e.Pieces(c)
 	if err != nil {
 		return nil, err
@@ -66,29 +67,45 @@ func (e *Encoder) Encode(c *Conversation) (*Encoded, error) {
 		}
 	}
 	e.endTurns(ids, labels, weights)
-	if e.MaxLength > 0 && len(ids) > e.MaxLength {
-		from, to := 0, e.MaxLength
-		switch e.Truncation {
-		case "left":
-			from, to = len(ids)-e.MaxLength, len(ids)
-		case "right":
-		default:
-			return nil, &TooLongError{len(ids), e.MaxLength}
+	var out []*Encoded
+	add := func(from, to int) {
+		if enc := newEncoded(ids[from:to], labels[from:to], weights[from:to]); enc != nil {
+			out = append(out, enc)
 		}
-		ids, labels, weights = ids[from:to], labels[from:to], weights[from:to]
 	}
-	// Nothing predicts the first token.
-	if len(ids) > 0 {
+	switch n := len(ids); {
+	case e.MaxLength == 0 || n <= e.MaxLength:
+		add(0, n)
+	case e.Truncation == "left":
+		add(n-e.MaxLength, n)
+	case e.Truncation == "right":
+		add(0, e.MaxLength)
+	case e.Truncation == "split":
+		for from := 0; from < n; from += e.MaxLength {
+			add(from, min(n, from+e.MaxLength))
+		}
+	default:
+		return nil, &TooLongError{n, e.MaxLength}
+	}
+	if len(out) == 0 {
+		return nil, ErrNothingTrained
+	}
+	return out, nil
+}
+
+// newEncoded returns a sequence, nil if nothing of it is trained on.
+func newEncoded(ids, labels []int32, weights []float32) *Encoded {
+	if len(ids) > 0 { // nothing predicts the first token
 		labels[0], weights[0] = api.Ignore, 0
 	}
 	if !slices.ContainsFunc(labels, func(l int32) bool { return l != api.Ignore }) {
-		return nil, ErrNothingTrained
+		return nil
 	}
 	enc := &Encoded{IDs: ids, Labels: labels}
 	if slices.ContainsFunc(weights, func(w float32) bool { return w != 0 && w != 1 }) {
 		enc.Scale = weights
 	}
-	return enc, nil
+	return enc
 }
 
 // Piece is a stretch of the rendered conversation with one author and one

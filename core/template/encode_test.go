@@ -53,7 +53,7 @@ func TestWeightsOfMessages(t *testing.T) {
 	c.Messages[1].LossScale = &half
 	e := &Encoder{Chat: find(t, "chatml"), Tokenizer: toy{}, Scale: Chain(strategies["last_round"], weights{'x': 2, 'b': -1})}
 	trained := func() (text []string, w []float32) {
-		enc, err := e.Encode(c)
+		enc, err := single(e, c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +121,7 @@ func TestBeginAndEnd(t *testing.T) {
 		{"llama3", toy{words: marks}, "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nq<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nb<|eot_id|>"},
 	} {
 		e := &Encoder{Chat: find(t, c.chat), Tokenizer: c.tok, Scale: strategies["default"]}
-		enc, err := e.Encode(chat("user:q", "assistant:b"))
+		enc, err := single(e, chat("user:q", "assistant:b"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,13 +134,22 @@ func TestBeginAndEnd(t *testing.T) {
 		}
 	}
 	e := &Encoder{Chat: find(t, "chatml"), Tokenizer: toy{words: marks}, Scale: strategies["default"]}
-	enc, err := e.Encode(chat("user:q", "assistant:b<|im_end|>\n"))
+	enc, err := single(e, chat("user:q", "assistant:b<|im_end|>\n"))
 	if text := (toy{}).Decode(enc.IDs, false); err != nil || strings.Count(text, "<|im_end|>") != 2 {
 		t.Errorf("an answer that ends itself: %q, %v", text, err)
 	}
 	if stop := e.Stop(); !slices.Equal(stop, []int32{toyEOS, 7}) {
 		t.Errorf("stop %v", stop)
 	}
+}
+
+// single encodes a conversation that is one sequence.
+func single(e *Encoder, c *Conversation) (*Encoded, error) {
+	all, err := e.Encode(c)
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
 }
 
 func TestBadConversations(t *testing.T) {
@@ -208,7 +217,7 @@ func TestThoughtsOfHistory(t *testing.T) {
 func TestTurnEndsOnce(t *testing.T) {
 	c := &Chat{Prompt: []string{".{{QUERY}}>"}, Separator: []string{"."}, Suffix: []string{"."}, EOS: -1}
 	e := &Encoder{Chat: c, Tokenizer: toy{}, Scale: strategies["default"]}
-	enc, err := e.Encode(chat("user:q", "assistant:a", "user:q", "assistant:b"))
+	enc, err := single(e, chat("user:q", "assistant:a", "user:q", "assistant:b"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,7 +321,7 @@ func TestPlainModel(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := &Encoder{Chat: c, Tokenizer: tok, Scale: strategies["default"]}
-	enc, err := e.Encode(chat("user:Who is Lily?", "assistant:A girl."))
+	enc, err := single(e, chat("user:Who is Lily?", "assistant:A girl."))
 	if err != nil {
 		t.Fatal(err)
 	}
