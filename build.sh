@@ -40,6 +40,9 @@ install() {
 
 host() {
 	mkdir -p bin
+	# A plugin is built in a workspace, for which Go wants the go.mod of every
+	# module there is a word of. Once they are here, plugins build offline.
+	go mod graph >/dev/null 2>&1 || true
 	go build "${flags[@]}" -o bin/swiftgo ./cmd/swiftgo
 }
 

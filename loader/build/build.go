@@ -165,6 +165,8 @@ func (b *building) explain(err error) error {
 		return err
 	case strings.Contains(text, "no Go files in"):
 		return errEmpty
+	case strings.Contains(text, "module lookup disabled by GOPROXY=off"):
+		return fmt.Errorf("%s; it is not in the module cache: build once with a proxy, or run go mod graph in a checkout of swiftgo", text)
 	case strings.Contains(text, "build constraints exclude all Go files"):
 		return errors.New("its Go files are for other machines or tags")
 	case b.workspace.bare && (strings.Contains(text, "no required module provides package") || strings.Contains(text, "cannot find module providing package")):
