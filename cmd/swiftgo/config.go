@@ -103,15 +103,14 @@ func scalar(text string) any {
 	return v
 }
 
-// addFlags gives a command a flag for each field of recipe.Config whose name
-// begins with prefix.
-func addFlags(f *pflag.FlagSet, defaults recipe.Config, prefix string) {
+// addFlags gives a command a flag for each field of recipe.Config that it wants.
+func addFlags(f *pflag.FlagSet, defaults recipe.Config, wants func(name string) bool) {
 	f.String("config", "", "file of settings, .yaml, .json or .toml, by the names of these flags")
 	v := reflect.ValueOf(defaults)
 	for i := range v.NumField() {
 		t := v.Type().Field(i)
 		name, help := t.Tag.Get("koanf"), t.Tag.Get("help")
-		if !strings.HasPrefix(name, prefix) {
+		if !wants(name) {
 			continue
 		}
 		switch x := v.Field(i).Interface().(type) {
@@ -133,6 +132,10 @@ func addFlags(f *pflag.FlagSet, defaults recipe.Config, prefix string) {
 	}
 	f.SortFlags = false
 }
+
+func everything(string) bool { return true }
+
+func ofPlugins(name string) bool { return strings.HasPrefix(name, "plugins") }
 
 // load returns the settings of a run: the defaults, over them the file of
 // --config, over that SWIFTGO_… of the environment, over that the flags. The

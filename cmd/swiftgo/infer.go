@@ -17,7 +17,7 @@ func inferCommand(s *settings) *cobra.Command {
 		Long: `Answer the conversations of --val_dataset with the most likely tokens, write the
 answers to --result_path, and judge them with --orm_model if it is given.`,
 	}
-	addFlags(cmd.Flags(), defaults, "")
+	addFlags(cmd.Flags(), defaults, everything)
 	var o recipe.InferOptions
 	cmd.Flags().IntVar(&o.MaxNewTokens, "max_new_tokens", 64, "longest answer in tokens")
 	cmd.Flags().StringVar(&o.ORM, "orm_model", "", "outcome reward model that judges the answers")

@@ -38,7 +38,7 @@ checks, plugins.lock and signatures say whose code it is; none of them is a sand
 // asked of them, and returns a function for their values. An argument of the
 // command is the folder.
 func (s *settings) folder(cmd *cobra.Command) func(args []string) (string, loader.Options, error) {
-	addFlags(cmd.Flags(), recipe.Default(), "plugins")
+	addFlags(cmd.Flags(), recipe.Default(), ofPlugins)
 	return func(args []string) (string, loader.Options, error) {
 		c, _, err := s.load(cmd.Flags(), recipe.Default())
 		if err != nil {

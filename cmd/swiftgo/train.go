@@ -26,7 +26,7 @@ from a plugin, are given as --NAME.key value, e.g. --focal.gamma 1.5.`
 		cmd.Long = "Train a model on text: as sft, without a chat template, and on every token."
 		defaults.LossScale, defaults.UseChatTemplate = "all", false
 	}
-	addFlags(cmd.Flags(), defaults, "")
+	addFlags(cmd.Flags(), defaults, everything)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, own, err := s.load(cmd.Flags(), defaults)
 		if err != nil {

@@ -47,7 +47,7 @@ lines whenever its source changes, until Ctrl-C. Every build is another plugin t
 none ever leaves memory: start again after some hundred builds.`,
 	}
 	cmd.Flags().StringVar(&source, "watch", "", "folder of the plugin's source, to build and try again when it changes")
-	addFlags(cmd.Flags(), recipe.Default(), "plugins")
+	addFlags(cmd.Flags(), recipe.Default(), ofPlugins)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, own, err := s.load(cmd.Flags(), recipe.Default())
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 
 	"swiftgo/api"
 	"swiftgo/core/template"
@@ -119,6 +120,21 @@ func (l *Loader) Summary() string {
 	return l.stats.String()
 }
 
+// Sequences returns those from from up to to, in the order of the rows. It ends
+// early where there are no more.
+func (l *Loader) Sequences(from, to int) ([]*Sequence, error) {
+	if l.live != nil {
+		to = min(to, l.units()) // in case no row is left out
+		units, err := newStream(l.live.rows, l.live.enc, &Loader{}).units(from, max(0, to-from))
+		return slices.Concat(units...), err
+	}
+	var members []int32
+	for i := from; i < min(to, l.store.len()); i++ {
+		members = append(members, int32(i))
+	}
+	return l.store.readAll(members)
+}
+
 // units is the number of sequences, or of packs of them, in an epoch. Of rows that
 // are encoded as they are used it is not known, and taken to be one a row.
 func (l *Loader) units() int {
@@ -150,7 +166,7 @@ func (l *Loader) Step(epoch, index int) ([]*api.Batch, error) {
 	items := 0.0
 	for len(units) > 0 {
 		n := min(l.Batch, len(units))
-		var sequences []*sequence
+		var sequences []*Sequence
 		for _, u := range units[:n] {
 			sequences = append(sequences, u...)
 		}
@@ -174,7 +190,7 @@ func (l *Loader) Sources(epoch, index int) ([]string, error) {
 	var sources []string
 	for _, u := range units {
 		for _, q := range u {
-			sources = append(sources, q.source)
+			sources = append(sources, q.Source)
 		}
 	}
 	return sources, err
@@ -182,7 +198,7 @@ func (l *Loader) Sources(epoch, index int) ([]string, error) {
 
 // step returns the units of one optimizer step, each of which is a sequence or a
 // pack of them.
-func (l *Loader) step(epoch, index int) ([][]*sequence, error) {
+func (l *Loader) step(epoch, index int) ([][]*Sequence, error) {
 	if epoch < 0 || index < 0 || index >= l.StepsPerEpoch() {
 		return nil, fmt.Errorf("there is no step %d in epoch %d; an epoch has %d steps", index, epoch, l.StepsPerEpoch())
 	}
@@ -193,7 +209,7 @@ func (l *Loader) step(epoch, index int) ([][]*sequence, error) {
 	if l.order == nil || l.epoch != epoch {
 		l.epoch, l.order = epoch, l.shuffled(epoch, l.units())
 	}
-	var units [][]*sequence
+	var units [][]*Sequence
 	for _, u := range l.order[index*size : min((index+1)*size, len(l.order))] {
 		members := []int32{u}
 		if l.packs != nil {
@@ -222,7 +238,7 @@ func (l *Loader) shuffled(epoch, n int) []int32 {
 }
 
 // batch puts sequences end to end.
-func batch(sequences []*sequence) *api.Batch {
+func batch(sequences []*Sequence) *api.Batch {
 	b := &api.Batch{}
 	scaled := false
 	for _, q := range sequences {
@@ -232,7 +248,7 @@ func batch(sequences []*sequence) *api.Batch {
 		labels, scale := q.Shift()
 		b.Starts = append(b.Starts, int32(len(b.IDs)))
 		b.IDs, b.Labels = append(b.IDs, q.IDs...), append(b.Labels, labels...)
-		b.Rows = append(b.Rows, q.columns)
+		b.Rows = append(b.Rows, q.Columns)
 		for i := 0; scaled && i < len(labels); i++ {
 			w := float32(1) // of a row whose weights are all 0 or 1
 			if scale != nil {

@@ -98,15 +98,15 @@ func (s *store) finish() error {
 	return nil
 }
 
-// sequence is one of a store.
-type sequence struct {
+// Sequence is a row in tokens, or a part of one that was split.
+type Sequence struct {
 	template.Encoded
-	source  string
-	columns map[string]any
+	Source  string         // of the row
+	Columns map[string]any // of the row, besides the conversation
 }
 
 // read returns sequence i.
-func (s *store) read(i int) (*sequence, error) {
+func (s *store) read(i int) (*Sequence, error) {
 	var head [16]byte
 	if _, err := s.data.ReadAt(head[:], s.index.At[i]); err != nil {
 		return nil, fmt.Errorf("reading tokens: %w", err)
@@ -117,7 +117,7 @@ func (s *store) read(i int) (*sequence, error) {
 	if _, err := s.data.ReadAt(b, s.index.At[i]+int64(len(head))); err != nil {
 		return nil, fmt.Errorf("reading tokens: %w", err)
 	}
-	q := &sequence{Encoded: template.Encoded{IDs: make([]int32, n), Labels: make([]int32, n)}}
+	q := &Sequence{Encoded: template.Encoded{IDs: make([]int32, n), Labels: make([]int32, n)}}
 	trained := b[4*n:]
 	for k := range n {
 		q.IDs[k], q.Labels[k] = int32(binary.LittleEndian.Uint32(b[4*k:])), api.Ignore
@@ -133,16 +133,16 @@ func (s *store) read(i int) (*sequence, error) {
 		}
 		b = b[4*scales:]
 	}
-	q.source = string(b[:source])
-	if err := json.Unmarshal(b[source:], &q.columns); err != nil {
-		return nil, fmt.Errorf("%s: %w", q.source, err)
+	q.Source = string(b[:source])
+	if err := json.Unmarshal(b[source:], &q.Columns); err != nil {
+		return nil, fmt.Errorf("%s: %w", q.Source, err)
 	}
 	return q, nil
 }
 
 // readAll returns several sequences.
-func (s *store) readAll(members []int32) ([]*sequence, error) {
-	var all []*sequence
+func (s *store) readAll(members []int32) ([]*Sequence, error) {
+	var all []*Sequence
 	for _, i := range members {
 		q, err := s.read(int(i))
 		if err != nil {

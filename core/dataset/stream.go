@@ -15,12 +15,12 @@ type stream struct {
 	loader *Loader
 
 	taken   int // units
-	last    [][]*sequence
+	last    [][]*Sequence
 	epoch   int // of the next row
 	order   []int32
 	next    int         // place of the next row in the order
 	since   int         // rows since the last one that had a sequence
-	waiting []*sequence // that were made and not handed out
+	waiting []*Sequence // that were made and not handed out
 }
 
 func newStream(d *Dataset, enc *template.Encoder, l *Loader) *stream {
@@ -28,7 +28,7 @@ func newStream(d *Dataset, enc *template.Encoder, l *Loader) *stream {
 }
 
 // units returns n units, after the first from of the stream.
-func (s *stream) units(from, n int) ([][]*sequence, error) {
+func (s *stream) units(from, n int) ([][]*Sequence, error) {
 	if s.taken == from+n && len(s.last) == n {
 		return s.last, nil // once more
 	}
@@ -49,8 +49,8 @@ func (s *stream) units(from, n int) ([][]*sequence, error) {
 }
 
 // unit returns the next sequence, or as many as fit into a pack.
-func (s *stream) unit() ([]*sequence, error) {
-	var unit []*sequence
+func (s *stream) unit() ([]*Sequence, error) {
+	var unit []*Sequence
 	room := s.loader.Pack
 	for {
 		if len(s.waiting) == 0 {
@@ -89,7 +89,7 @@ func (s *stream) fill() error {
 			return err
 		}
 		for _, q := range r.sequences {
-			s.waiting, s.since = append(s.waiting, &sequence{Encoded: *q, source: r.row.Source, columns: r.row.Columns}), 0
+			s.waiting, s.since = append(s.waiting, &Sequence{Encoded: *q, Source: r.row.Source, Columns: r.row.Columns}), 0
 		}
 		if len(s.waiting) > 0 {
 			return nil

@@ -52,14 +52,15 @@ type Config struct {
 	UseChatTemplate    bool     `koanf:"use_chat_template" help:"render conversations with the chat template (pt: false)"`
 	Compat             string   `koanf:"compat" help:"ms-swift: do as it does where it is wrong and someone may rely on it (docs/ms-swift.md)"`
 
-	LossType      string   `koanf:"loss_type" help:"loss"`
-	LossScale     string   `koanf:"loss_scale" help:"what of a conversation is trained on and how much, e.g. last_round, default+mine, or a file of keys or patterns, mine.json (pt: all)"`
-	EvalMetric    string   `koanf:"eval_metric" help:"metric of evaluation"`
-	Optimizer     string   `koanf:"optimizer" help:"optimizer"`
-	Callbacks     []string `koanf:"callbacks" help:"callbacks, in the order they are called"`
-	AgentTemplate string   `koanf:"agent_template" help:"how tools and their calls are written"`
-	TunerType     string   `koanf:"tuner_type" help:"what is trained: lora, full, or a plugin's"`
-	Adapters      []string `koanf:"adapters" help:"directory of a saved adapter to start from"`
+	LossType                string   `koanf:"loss_type" help:"loss"`
+	LossScale               string   `koanf:"loss_scale" help:"what of a conversation is trained on and how much, e.g. last_round, default+mine, or a file of keys or patterns, mine.json (pt: all)"`
+	DisableIgnoreEmptyThink bool     `koanf:"disable_ignore_empty_think" help:"train on the empty thought too that a hybrid thinking model's template writes (default: ignore_empty_think is added to loss_scale)"`
+	EvalMetric              string   `koanf:"eval_metric" help:"metric of evaluation"`
+	Optimizer               string   `koanf:"optimizer" help:"optimizer"`
+	Callbacks               []string `koanf:"callbacks" help:"callbacks, in the order they are called"`
+	AgentTemplate           string   `koanf:"agent_template" help:"how tools and their calls are written"`
+	TunerType               string   `koanf:"tuner_type" help:"what is trained: lora, full, or a plugin's"`
+	Adapters                []string `koanf:"adapters" help:"directory of a saved adapter to start from"`
 
 	LoraRank      int      `koanf:"lora_rank" own:"lora.rank" help:"rank of LoRA"`
 	LoraAlpha     float64  `koanf:"lora_alpha" own:"lora.alpha" help:"alpha of LoRA; the update is scaled by alpha/rank"`

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"swiftgo/api"
 	"swiftgo/core/dataset"
 	"swiftgo/core/model"
 	"swiftgo/core/registry"
@@ -20,16 +21,7 @@ import (
 
 // encode opens the data and turns it into batches of tokens; val is nil if
 // there is nothing to evaluate on.
-func encode(c *Config, conf *model.Config, tok *tokenizer.Tokenizer, ext *extensions, reg *registry.Registry, progress dataset.Progress) (train, val *dataset.Loader, err error) {
-	length, err := c.maxLength(conf, tok)
-	if err != nil {
-		return nil, nil, err
-	}
-	enc, err := encoder(c, tok, ext, reg)
-	if err != nil {
-		return nil, nil, err
-	}
-	enc.MaxLength, enc.Vocab = length, conf.VocabSize
+func encode(c *Config, enc *template.Encoder, reg *registry.Registry, progress dataset.Progress) (train, val *dataset.Loader, err error) {
 	o, err := c.rows(progress)
 	if err != nil {
 		return nil, nil, err
@@ -41,7 +33,7 @@ func encode(c *Config, conf *model.Config, tok *tokenizer.Tokenizer, ext *extens
 	b := dataset.Batching{Batch: c.PerDeviceTrainBatchSize, Accumulate: c.GradientAccumulationSteps, Shuffle: c.DatasetShuffle, Seed: c.DataSeed}
 	if c.Packing {
 		if b.Pack = c.PackingLength; b.Pack == 0 {
-			b.Pack = length
+			b.Pack = enc.MaxLength
 		}
 	}
 	if b.Cache, err = c.cacheFile(rows, enc, reg); err != nil {
@@ -63,19 +55,34 @@ func encode(c *Config, conf *model.Config, tok *tokenizer.Tokenizer, ext *extens
 	return train, val, nil
 }
 
-// encoder returns what writes conversations as tokens.
-func encoder(c *Config, tok *tokenizer.Tokenizer, ext *extensions, reg *registry.Registry) (*template.Encoder, error) {
+// encoder returns what writes conversations as tokens that a model takes.
+func encoder(c *Config, conf *model.Config, tok *tokenizer.Tokenizer, tools api.AgentTemplate, reg *registry.Registry) (*template.Encoder, error) {
+	length, err := c.maxLength(conf, tok)
+	if err != nil {
+		return nil, err
+	}
 	chat, err := template.Find(c.Template, c.UseChatTemplate, tok)
 	if err != nil {
 		return nil, err
 	}
-	if name := chat.AgentTemplate; ext.tools == nil && name != "" && reg.Has("agent_template", name) == nil { // the family's own
-		if ext.tools, err = reg.AgentTemplate(name); err != nil {
+	if name := chat.AgentTemplate; tools == nil && name != "" && reg.Has("agent_template", name) == nil { // the family's own
+		if tools, err = reg.AgentTemplate(name); err != nil {
 			return nil, err
 		}
 	}
-	return &template.Encoder{Chat: chat, Tokenizer: tok, Scale: ext.scale, Tools: ext.tools, System: c.System, Truncation: c.TruncationStrategy}, nil
+	names := c.LossScale
+	if chat.EmptyThought != "" && !c.DisableIgnoreEmptyThink && !strings.Contains(names, ignoreEmptyThink) {
+		names += "+" + ignoreEmptyThink // what the template itself puts there
+	}
+	scale, err := scales(names, reg)
+	if err != nil {
+		return nil, err
+	}
+	return &template.Encoder{Chat: chat, Tokenizer: tok, Scale: scale, Tools: tools, System: c.System,
+		MaxLength: length, Vocab: conf.VocabSize, Truncation: c.TruncationStrategy}, nil
 }
+
+const ignoreEmptyThink = "ignore_empty_think"
 
 // rows says how the files of rows are read.
 func (c *Config) rows(progress dataset.Progress) (dataset.Options, error) {
@@ -125,7 +132,7 @@ func (c *Config) cacheFile(rows *dataset.Dataset, enc *template.Encoder, reg *re
 		return "", err
 	}
 	settings, err := json.Marshal([]any{print, enc.MaxLength, enc.Vocab, enc.Truncation, c.Template, c.UseChatTemplate, c.System,
-		c.LossScale, c.AgentTemplate, c.Compat, reg.Own(), reg.Used()})
+		c.LossScale, c.DisableIgnoreEmptyThink, c.AgentTemplate, c.TemplateBackend, c.Compat, reg.Own(), reg.Used()})
 	if err != nil {
 		return "", err
 	}

@@ -14,7 +14,6 @@ import (
 // extensions are the chosen ones that need no model.
 type extensions struct {
 	loss      api.Loss
-	scale     api.LossScale
 	metric    func() (api.Metric, error)
 	callbacks []trainer.Callback
 	tools     api.AgentTemplate
@@ -29,7 +28,7 @@ func chosen(c *Config, reg *registry.Registry) (*extensions, error) {
 	if ext.loss, err = reg.Loss(c.LossType); err != nil {
 		return nil, err
 	}
-	if ext.scale, err = scales(c.LossScale, reg); err != nil {
+	if _, err = scales(c.LossScale, reg); err != nil { // the encoder makes it
 		return nil, err
 	}
 	if c.EvalMetric != "" {

@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -146,6 +147,9 @@ func (c *Config) wantsNoEval() error {
 // can take.
 func (c *Config) maxLength(conf *model.Config, tok *tokenizer.Tokenizer) (int, error) {
 	most := conf.MaxLength()
+	if most == 0 { // nothing is known of the model
+		return cmp.Or(c.MaxLength, tok.MaxLength), nil
+	}
 	if c.MaxLength > most {
 		return 0, fmt.Errorf("--max_length is %d, and the model takes at most %d tokens", c.MaxLength, most)
 	}

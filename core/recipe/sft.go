@@ -45,7 +45,11 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer, b
 	if err != nil {
 		return nil, err
 	}
-	train, val, err := encode(&c, conf, tok, ext, reg, report.Tasks(out))
+	enc, err := encoder(&c, conf, tok, ext.tools, reg)
+	if err != nil {
+		return nil, err
+	}
+	train, val, err := encode(&c, enc, reg, report.Tasks(out))
 	if err != nil {
 		return nil, err
 	}

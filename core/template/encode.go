@@ -255,9 +255,9 @@ func (e *Encoder) Stop() []int32 {
 // Run is a stretch of tokens that are all trained on or all not, with one
 // weight.
 type Run struct {
-	Text    string
-	Weight  float32
-	Trained bool
+	Text    string  `json:"text"`
+	Weight  float32 `json:"weight"`
+	Trained bool    `json:"trained"`
 }
 
 // Runs returns what is trained on, for people to read.
