@@ -8,7 +8,7 @@ import (
 	"hash/maphash"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"unicode/utf8"
 )
 
@@ -25,6 +25,7 @@ type bpe struct {
 	unk          int32 // -1: unknown characters are left out
 	fuseUnk      bool
 	ignoreMerges bool // a word that is a token is not merged
+	byteLevel    bool // words are written in the letters of their bytes first
 
 	cache wordCache
 }
@@ -67,7 +68,7 @@ func newBPE(spec *bpeSpec) (*bpe, error) {
 		byteFallback: spec.ByteFallback,
 		ignoreMerges: spec.IgnoreMerges,
 	}
-	m.cache.init()
+	m.cache = newWordCache()
 	if err := m.readVocab(spec.Vocab); err != nil {
 		return nil, err
 	}
@@ -164,21 +165,30 @@ func (m *bpe) readMerges(data []byte) error {
 
 // encode appends the ids of a word.
 func (m *bpe) encode(ids []int32, word string) []int32 {
+	if len(word) > maxCached {
+		return append(ids, m.word(word)...)
+	}
+	slot := m.cache.slot(word)
+	known := slot.Load()
+	if known == nil || known.word != word {
+		// A word is part of a text, which must not live as long as the cache.
+		known = &cachedWord{strings.Clone(word), m.word(word)}
+		slot.Store(known)
+	}
+	return append(ids, known.ids...)
+}
+
+// word returns the ids of a word.
+func (m *bpe) word(word string) []int32 {
+	if m.byteLevel {
+		word = byteLetters(word)
+	}
 	if m.ignoreMerges {
 		if id, ok := m.vocab[word]; ok {
-			return append(ids, id)
+			return []int32{id}
 		}
 	}
-	if len(word) > maxCached {
-		return append(ids, m.merge(m.symbols(word))...)
-	}
-	shard := m.cache.shard(word)
-	known, ok := shard.get(word)
-	if !ok {
-		known = m.merge(m.symbols(word))
-		shard.put(word, known)
-	}
-	return append(ids, known...)
+	return m.merge(m.symbols(word))
 }
 
 // symbols returns the id of each character of a word, or of each of its bytes
@@ -329,47 +339,26 @@ func (h *minHeap) pop() uint64 {
 }
 
 const (
-	maxCached   = 64   // bytes of the longest word worth remembering
-	shardWords  = 4096 // words a shard holds before it starts over
-	cacheShards = 32
+	maxCached   = 64      // bytes of the longest word worth remembering
+	cachedWords = 1 << 16 // that are remembered at most
 )
 
-// wordCache remembers the ids of words. It is parted so that goroutines
-// seldom meet at one lock.
+// wordCache remembers the ids of words, each in the one slot that its hash names,
+// where it takes the place of another.
 type wordCache struct {
-	seed   maphash.Seed
-	shards [cacheShards]cacheShard
+	seed  maphash.Seed
+	slots []atomic.Pointer[cachedWord]
 }
 
-type cacheShard struct {
-	mu    sync.RWMutex
-	words map[string][]int32
+type cachedWord struct {
+	word string
+	ids  []int32
 }
 
-func (c *wordCache) init() {
-	c.seed = maphash.MakeSeed()
-	for i := range c.shards {
-		c.shards[i].words = map[string][]int32{}
-	}
+func newWordCache() wordCache {
+	return wordCache{maphash.MakeSeed(), make([]atomic.Pointer[cachedWord], cachedWords)}
 }
 
-func (c *wordCache) shard(word string) *cacheShard {
-	return &c.shards[maphash.String(c.seed, word)%cacheShards]
-}
-
-func (s *cacheShard) get(word string) ([]int32, bool) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	ids, ok := s.words[word]
-	return ids, ok
-}
-
-func (s *cacheShard) put(word string, ids []int32) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.words) >= shardWords {
-		clear(s.words)
-	}
-	// A word is part of a text, which must not live as long as the cache.
-	s.words[strings.Clone(word)] = ids
+func (c *wordCache) slot(word string) *atomic.Pointer[cachedWord] {
+	return &c.slots[maphash.String(c.seed, word)%cachedWords]
 }

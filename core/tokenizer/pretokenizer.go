@@ -70,7 +70,7 @@ func newPreTokenizers(spec *preTokenSpec) ([]preTokenizer, error) {
 		if spec.UseRegex == nil || *spec.UseRegex {
 			steps = append(steps, &splitter{find: scanWith(scanGPT2), behavior: "Isolated"})
 		}
-		return append(steps, byteLetters{}), nil
+		return append(steps, byteLevel{}), nil
 	case "Metaspace":
 		m, err := newMetaspace(spec.Replacement, spec.PrependScheme, spec.AddPrefixSpace)
 		if err != nil {
@@ -93,9 +93,12 @@ type splitter struct {
 }
 
 func (s *splitter) split(in []piece) []piece {
-	out := make([]piece, 0, 2*len(in))
+	size := len(in)
+	for _, p := range in {
+		size += len(p.text) / 4 // about as many words as that
+	}
+	out, spans := make([]piece, 0, size), make([]span, 0, size)
 	arrange := arrangements[s.behavior]
-	var spans []span
 	for _, p := range in {
 		spans = s.find(spans[:0], p.text)
 		if s.invert {
@@ -163,9 +166,15 @@ func (prefixSpace) split(in []piece) []piece {
 	return in
 }
 
-// byteLetters writes every byte as a printable letter: itself where it is a
-// visible character of Latin-1, else one from U+0100 on.
-type byteLetters struct{}
+// byteLevel writes every piece in the letters of its bytes.
+type byteLevel struct{}
+
+func (byteLevel) split(in []piece) []piece {
+	for i := range in {
+		in[i].text = byteLetters(in[i].text)
+	}
+	return in
+}
 
 var (
 	letterOfByte [256]rune
@@ -190,26 +199,14 @@ func letterByte(r rune) (byte, bool) {
 	return b, ok
 }
 
-// split writes all pieces into one string, to allocate once.
-func (byteLetters) split(in []piece) []piece {
-	size := 0
-	for _, p := range in {
-		size += 2 * len(p.text)
+// byteLetters writes every byte as a printable letter: itself where it is a
+// visible character of Latin-1, else one from U+0100 on.
+func byteLetters(text string) string {
+	all := make([]byte, 0, 2*len(text))
+	for i := range len(text) {
+		all = utf8.AppendRune(all, letterOfByte[text[i]])
 	}
-	all := make([]byte, 0, size)
-	ends := make([]int, len(in))
-	for i, p := range in {
-		for k := range len(p.text) {
-			all = utf8.AppendRune(all, letterOfByte[p.text[k]])
-		}
-		ends[i] = len(all)
-	}
-	text, start := string(all), 0
-	for i, end := range ends {
-		in[i].text = text[start:end]
-		start = end
-	}
-	return in
+	return string(all)
 }
 
 // metaspace writes spaces as a mark, most often U+2581, and puts one before.

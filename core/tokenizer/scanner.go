@@ -98,12 +98,31 @@ func charAt(s string, i int) (charClass, int) {
 	if i >= len(s) {
 		return 0, 0
 	}
-	r, n := rune(s[i]), 1
-	if r >= utf8.RuneSelf {
-		r, n = utf8.DecodeRuneInString(s[i:])
+	if c := s[i]; c < utf8.RuneSelf {
+		return asciiClasses[c], 1
 	}
+	r, n := utf8.DecodeRuneInString(s[i:])
 	return classTable()[r], n
 }
+
+// asciiClasses is the beginning of the table.
+var asciiClasses = func() (table [utf8.RuneSelf]charClass) {
+	for c := range table {
+		switch r := rune(c); {
+		case r == '\r' || r == '\n':
+			table[c] = space | newline
+		case unicode.IsSpace(r):
+			table[c] = space
+		case unicode.IsDigit(r):
+			table[c] = number
+		case unicode.IsUpper(r):
+			table[c] = letter | upper
+		case unicode.IsLower(r):
+			table[c] = letter | lower
+		}
+	}
+	return table
+}()
 
 // run skips characters of the given classes.
 func run(s string, i int, classes charClass) int {

@@ -72,3 +72,11 @@ func randomText(random *rand.Rand, n int) string {
 }
 
 func randomOf(random *rand.Rand, all ...string) string { return all[random.IntN(len(all))] }
+
+func TestASCIIClasses(t *testing.T) {
+	for c, class := range asciiClasses {
+		if want := classTable()[c]; class != want {
+			t.Errorf("%q is of the classes %b, want %b", rune(c), class, want)
+		}
+	}
+}

@@ -123,6 +123,9 @@ func (t *Tokenizer) parseTokenizer(data []byte) error {
 	if t.split, err = newPreTokenizers(file.PreTokenizer); err != nil {
 		return fmt.Errorf("pre_tokenizer %w", err)
 	}
+	if n := len(t.split); n > 0 && t.split[n-1] == (byteLevel{}) { // the model does it for words that it has not seen
+		t.split, t.model.byteLevel = t.split[:n-1], true
+	}
 	if t.before, t.after, err = newPostProcessor(file.PostProcessor); err != nil {
 		return fmt.Errorf("post_processor %w", err)
 	}

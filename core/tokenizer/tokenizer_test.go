@@ -200,14 +200,15 @@ func TestLossy(t *testing.T) {
 	}
 }
 
-func TestCacheIsBounded(t *testing.T) {
+// TestCache encodes more words than are remembered, some of them again.
+func TestCache(t *testing.T) {
 	tk := loadSmall(t)
-	for i := range 3 * cacheShards * shardWords {
-		tk.Encode(strconv.Itoa(i), false)
-	}
-	for i := range tk.model.cache.shards {
-		if n := len(tk.model.cache.shards[i].words); n == 0 || n > shardWords {
-			t.Errorf("shard %d holds %d words, want 1 to %d", i, n, shardWords)
+	for round := range 2 {
+		for i := range 3 * cachedWords {
+			word := strconv.Itoa(i % (2 * cachedWords))
+			if got, want := tk.model.encode(nil, word), tk.model.word(word); !slices.Equal(got, want) {
+				t.Fatalf("round %d: %s is %v, want %v", round, word, got, want)
+			}
 		}
 	}
 }
