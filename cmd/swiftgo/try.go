@@ -20,6 +20,7 @@ import (
 	"swiftgo/core/recipe"
 	"swiftgo/core/registry"
 	"swiftgo/core/template"
+	"swiftgo/core/tokenizer"
 	"swiftgo/core/trainer"
 )
 
@@ -37,19 +38,25 @@ line there is one line of output: {"ok": …} or {"error": "…"}.
   loss            {"logits": [[[…]]], "labels": [[…]], "loss_scale": [[…]], "num_items_in_batch": n}
   metric          {"preds": [[…]], "labels": [[…]]}
   optimizer       {"w": [[…]], "grads": [[[…]], …], "lr": x}
-  loss_scale      {"query": …, "response": …}
+  loss_scale      {"query": …, "response": …}, or {"method": "conversation", "messages": […], "tools": […]}
   agent_template  {"method": "format_tools" | "format_tool_calls" | "format_tool_responses" | "get_toolcall", …}
   callback        {"metrics": […]}: the best metric after each save
   tuner           {}: what is trained of a small model
+
+A conversation is written in --template with --agent_template, and the answer is its texts
+with their weights, and with --model its tokens, labels and weights too. NAME may be several
+loss scales, such as last_round+hermes, or a JSON file of keys or patterns.
 
 With --watch DIR the plugin in that folder is built, and built and tried again on the same
 lines whenever its source changes, until Ctrl-C. Every build is another plugin to Go, as
 none ever leaves memory: start again after some hundred builds.`,
 	}
 	cmd.Flags().StringVar(&source, "watch", "", "folder of the plugin's source, to build and try again when it changes")
-	addFlags(cmd.Flags(), recipe.Default(), ofPlugins)
+	defaults := recipe.Default()
+	defaults.Template, defaults.AgentTemplate = "qwen2_5", "hermes"
+	addFlags(cmd.Flags(), defaults, func(name string) bool { return ofPlugins(name) || slices.Contains(tryFlags, name) })
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, own, err := s.load(cmd.Flags(), recipe.Default())
+		c, own, err := s.load(cmd.Flags(), defaults)
 		if err != nil {
 			return err
 		}
@@ -60,13 +67,25 @@ none ever leaves memory: start again after some hundred builds.`,
 		if err != nil {
 			return err
 		}
-		return try(cmd.Context(), reg, args[0], args[1], os.Stdin, cmd.OutOrStdout())
+		return try(cmd.Context(), &c, reg, args[0], args[1], os.Stdin, cmd.OutOrStdout())
 	}
 	return cmd
 }
 
+// tryFlags are the settings that decide how a conversation is written.
+var tryFlags = []string{"model", "template", "agent_template", "use_chat_template", "system"}
+
+// trial is an extension that is tried.
+type trial struct {
+	ctx  context.Context
+	reg  *registry.Registry
+	name string
+	c    *recipe.Config
+	tok  *tokenizer.Tokenizer // nil without --model
+}
+
 // tries are the kinds that try can call, each on one line.
-var tries = map[string]func(ctx context.Context, reg *registry.Registry, name string, line []byte) (any, error){
+var tries = map[string]func(x *trial, line []byte) (any, error){
 	"orm": tryORM, "prm": tryPRM, "loss": tryLoss, "metric": tryMetric, "optimizer": tryOptimizer, "loss_scale": tryLossScale,
 	"agent_template": tryAgentTemplate, "callback": tryCallback, "tuner": tryTuner,
 }
@@ -81,12 +100,20 @@ func kinds() []string {
 }
 
 // try calls an extension on each line of in and writes one line to out for it.
-func try(ctx context.Context, reg *registry.Registry, kind, name string, in io.Reader, out io.Writer) error {
+func try(ctx context.Context, c *recipe.Config, reg *registry.Registry, kind, name string, in io.Reader, out io.Writer) error {
 	f, ok := tries[kind]
 	if !ok {
 		return fmt.Errorf("no kind %q; there are %s", kind, strings.Join(kinds(), ", "))
 	}
-	if err := reg.Has(kind, name); err != nil {
+	x := &trial{ctx: ctx, reg: reg, name: name, c: c}
+	err := reg.Has(kind, name)
+	if kind == "loss_scale" { // it may be several, or a file
+		_, err = recipe.LossScale(name, reg)
+	}
+	if err == nil && c.Model != "" {
+		x.tok, err = tokenizer.Load(c.Model)
+	}
+	if err != nil {
 		return err
 	}
 	lines := bufio.NewScanner(in)
@@ -103,7 +130,7 @@ func try(ctx context.Context, reg *registry.Registry, kind, name string, in io.R
 		}
 		var v any
 		err := reg.Guard(func() (err error) {
-			v, err = f(ctx, reg, name, lines.Bytes())
+			v, err = f(x, lines.Bytes())
 			return err
 		})
 		if err != nil {
@@ -135,8 +162,8 @@ func completion(line []byte) ([]api.Completion, error) {
 	return []api.Completion{{Text: l.Text, Truth: l.Truth, Messages: l.Messages, Row: l.Row}}, nil
 }
 
-func tryORM(ctx context.Context, reg *registry.Registry, name string, line []byte) (any, error) {
-	orm, err := reg.ORM(name)
+func tryORM(x *trial, line []byte) (any, error) {
+	orm, err := x.reg.ORM(x.name)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +171,7 @@ func tryORM(ctx context.Context, reg *registry.Registry, name string, line []byt
 	if err != nil {
 		return nil, err
 	}
-	r, err := orm.Score(ctx, cs)
+	r, err := orm.Score(x.ctx, cs)
 	if err != nil {
 		return nil, err
 	}
@@ -154,8 +181,8 @@ func tryORM(ctx context.Context, reg *registry.Registry, name string, line []byt
 	return r[0], nil
 }
 
-func tryPRM(ctx context.Context, reg *registry.Registry, name string, line []byte) (any, error) {
-	prm, err := reg.PRM(name)
+func tryPRM(x *trial, line []byte) (any, error) {
+	prm, err := x.reg.PRM(x.name)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +190,7 @@ func tryPRM(ctx context.Context, reg *registry.Registry, name string, line []byt
 	if err != nil {
 		return nil, err
 	}
-	r, err := prm.Score(ctx, cs)
+	r, err := prm.Score(x.ctx, cs)
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +199,7 @@ func tryPRM(ctx context.Context, reg *registry.Registry, name string, line []byt
 
 // tryLoss answers with the loss, as the trainer would take it, and its gradient
 // to the logits. Labels and weights are aligned with the tokens and shifted here.
-func tryLoss(_ context.Context, reg *registry.Registry, name string, line []byte) (any, error) {
+func tryLoss(x *trial, line []byte) (any, error) {
 	var l struct {
 		Logits [][][]float32 `json:"logits"`
 		Labels [][]int32     `json:"labels"`
@@ -221,7 +248,7 @@ func tryLoss(_ context.Context, reg *registry.Registry, name string, line []byte
 			}
 		}
 	}
-	loss, err := reg.Loss(name)
+	loss, err := x.reg.Loss(x.name)
 	if err != nil {
 		return nil, err
 	}
@@ -244,7 +271,7 @@ func tryLoss(_ context.Context, reg *registry.Registry, name string, line []byte
 	return answer, nil
 }
 
-func tryMetric(_ context.Context, reg *registry.Registry, name string, line []byte) (any, error) {
+func tryMetric(x *trial, line []byte) (any, error) {
 	var l struct {
 		Preds  [][]int32 `json:"preds"`
 		Labels [][]int32 `json:"labels"`
@@ -252,7 +279,7 @@ func tryMetric(_ context.Context, reg *registry.Registry, name string, line []by
 	if err := json.Unmarshal(line, &l); err != nil {
 		return nil, err
 	}
-	metric, err := reg.Metric(name)
+	metric, err := x.reg.Metric(x.name)
 	if err != nil {
 		return nil, err
 	}
@@ -281,7 +308,7 @@ func tryMetric(_ context.Context, reg *registry.Registry, name string, line []by
 }
 
 // tryOptimizer answers with the weight after each step.
-func tryOptimizer(_ context.Context, reg *registry.Registry, name string, line []byte) (any, error) {
+func tryOptimizer(x *trial, line []byte) (any, error) {
 	var l struct {
 		W     [][]float32   `json:"w"`
 		Grads [][][]float32 `json:"grads"`
@@ -295,7 +322,7 @@ func tryOptimizer(_ context.Context, reg *registry.Registry, name string, line [
 	}
 	rows, cols := len(l.W), len(l.W[0])
 	p := api.NewParam("layer.weight", tensor.New(tensor.WithShape(rows, cols), tensor.WithBacking(slices.Concat(l.W...))))
-	o, schedule, err := reg.Optimizer(name, &api.Model{Params: []*api.Param{p}}, len(l.Grads))
+	o, schedule, err := x.reg.Optimizer(x.name, &api.Model{Params: []*api.Param{p}}, len(l.Grads))
 	if err != nil {
 		return nil, err
 	}
@@ -323,26 +350,7 @@ func tryOptimizer(_ context.Context, reg *registry.Registry, name string, line [
 	return after, nil
 }
 
-func tryLossScale(_ context.Context, reg *registry.Registry, name string, line []byte) (any, error) {
-	var l struct {
-		Query    string `json:"query"`
-		Response string `json:"response"`
-	}
-	if err := json.Unmarshal(line, &l); err != nil {
-		return nil, err
-	}
-	scale, err := reg.LossScale(name)
-	if err != nil {
-		return nil, err
-	}
-	segments, weights := []string{}, []float64{}
-	for _, p := range scale.Weigh(api.Segment{Text: l.Response, Role: api.Response, Query: l.Query, LastRound: true}) {
-		segments, weights = append(segments, p.Text), append(weights, p.Weight)
-	}
-	return map[string]any{"segments": segments, "weights": weights}, nil
-}
-
-func tryAgentTemplate(_ context.Context, reg *registry.Registry, name string, line []byte) (any, error) {
+func tryAgentTemplate(x *trial, line []byte) (any, error) {
 	var l struct {
 		Method    string            `json:"method"`
 		Tools     []json.RawMessage `json:"tools"`
@@ -360,7 +368,7 @@ func tryAgentTemplate(_ context.Context, reg *registry.Registry, name string, li
 	if err := json.Unmarshal(line, &l); err != nil {
 		return nil, err
 	}
-	a, err := reg.AgentTemplate(name)
+	a, err := x.reg.AgentTemplate(x.name)
 	if err != nil {
 		return nil, err
 	}
@@ -429,14 +437,14 @@ type resultLine struct {
 	Content string `json:"content"`
 }
 
-func tryCallback(_ context.Context, reg *registry.Registry, name string, line []byte) (any, error) {
+func tryCallback(x *trial, line []byte) (any, error) {
 	var l struct {
 		Metrics []float64 `json:"metrics"`
 	}
 	if err := json.Unmarshal(line, &l); err != nil {
 		return nil, err
 	}
-	c, err := reg.Callback(name)
+	c, err := x.reg.Callback(x.name)
 	if err != nil {
 		return nil, err
 	}
@@ -453,8 +461,8 @@ func tryCallback(_ context.Context, reg *registry.Registry, name string, line []
 	return stops, nil
 }
 
-func tryTuner(_ context.Context, reg *registry.Registry, name string, _ []byte) (any, error) {
-	t, err := reg.Tuner(name)
+func tryTuner(x *trial, _ []byte) (any, error) {
+	t, err := x.reg.Tuner(x.name)
 	if err != nil {
 		return nil, err
 	}

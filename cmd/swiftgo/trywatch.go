@@ -51,7 +51,7 @@ func tryWatched(ctx context.Context, c *recipe.Config, own map[string]map[string
 			if err != nil {
 				return err
 			}
-			return try(ctx, reg, kind, name, bytes.NewReader(lines), out)
+			return try(ctx, c, reg, kind, name, bytes.NewReader(lines), out)
 		}()
 		if err != nil && ctx.Err() == nil {
 			fmt.Fprintln(problems, "swiftgo:", err)

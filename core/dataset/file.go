@@ -314,7 +314,7 @@ func (f *file) parse(n int32, data []byte, o Options) (Row, error) {
 	case table:
 		row, err = f.parseRecord(data, o)
 	default:
-		row, err = parseRow(data, o.Columns)
+		row, err = ParseRow(data, o.Columns)
 	}
 	if err == nil && !o.Prompts && !answered(row.Messages) {
 		err = noAnswer(row)

@@ -29,9 +29,9 @@ func bad(reason, format string, args ...any) error {
 // columns are the columns of a row by name.
 type columns map[string]json.RawMessage
 
-// parseRow reads a row of JSON in the layout that its columns show, after they
+// ParseRow reads a row of JSON in the layout that its columns show, after they
 // have been renamed. Its errors are *rowError.
-func parseRow(data []byte, rename map[string]string) (Row, error) {
+func ParseRow(data []byte, rename map[string]string) (Row, error) {
 	if !utf8.Valid(data) {
 		return Row{}, bad("not UTF-8", "the row is not UTF-8")
 	}

@@ -40,7 +40,7 @@ func TestVectors(t *testing.T) {
 			}
 			for i, in := range v.Inputs {
 				want := v.Expected[i]
-				row, err := parseRow(in.Row, in.Columns)
+				row, err := ParseRow(in.Row, in.Columns)
 				if want.Error != "" || len(want.Rows) == 0 {
 					if err == nil {
 						t.Errorf("%s: no error, want %s", in.ID, want.Error)
@@ -128,7 +128,7 @@ func TestBadRows(t *testing.T) {
 		{`{"query": "q", "response": "a", "tools": [{}]}`, "tools[0] has no name"},
 		{`{"query": "q", "response": "a", "x": 1e999}`, "column x"},
 	} {
-		_, err := parseRow([]byte(c.row), nil)
+		_, err := ParseRow([]byte(c.row), nil)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.row, err, c.want)
 		}
@@ -140,7 +140,7 @@ func TestBadRows(t *testing.T) {
 }
 
 func TestColumnOfItsNameWins(t *testing.T) {
-	row, err := parseRow([]byte(`{"query": "q", "answer": "x", "Response": "a", "response": "b", "problem": "y"}`), nil)
+	row, err := ParseRow([]byte(`{"query": "q", "answer": "x", "Response": "a", "response": "b", "problem": "y"}`), nil)
 	if err != nil || len(row.Messages) != 2 || row.Messages[0].Content != "q" || row.Messages[1].Content != "b" {
 		t.Errorf("%v, %v", row.Messages, err)
 	}
@@ -150,7 +150,7 @@ func TestColumnOfItsNameWins(t *testing.T) {
 }
 
 func TestSurrogates(t *testing.T) {
-	row, err := parseRow([]byte(`{"query": "\ud83d\ude80 \\ud83d \\\\", "response": "a"}`), nil)
+	row, err := ParseRow([]byte(`{"query": "\ud83d\ude80 \\ud83d \\\\", "response": "a"}`), nil)
 	if err != nil || row.Messages[0].Content != "🚀 \\ud83d \\\\" {
 		t.Errorf("%v, %v", row.Messages, err)
 	}
@@ -164,7 +164,7 @@ func TestTools(t *testing.T) {
 		`"[{'name': 'f', 'description': 'd', 'parameters': {'b': 1, 'a': 2}}]"`,
 		`[{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"b": 1, "a": 2}}}]`,
 	} {
-		row, err := parseRow([]byte(`{"query": "q", "response": "a", "tools": `+tools+`}`), nil)
+		row, err := ParseRow([]byte(`{"query": "q", "response": "a", "tools": `+tools+`}`), nil)
 		if err != nil || len(row.Tools) != 1 {
 			t.Fatalf("%s: %v, %v", tools, row.Tools, err)
 		}
@@ -209,7 +209,7 @@ func FuzzRow(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		row, err := parseRow(data, nil)
+		row, err := ParseRow(data, nil)
 		if err != nil {
 			var wrong *rowError
 			if !errors.As(err, &wrong) {

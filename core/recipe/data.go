@@ -74,7 +74,7 @@ func encoder(c *Config, conf *model.Config, tok *tokenizer.Tokenizer, tools api.
 	if chat.EmptyThought != "" && !c.DisableIgnoreEmptyThink && !strings.Contains(names, ignoreEmptyThink) {
 		names += "+" + ignoreEmptyThink // what the template itself puts there
 	}
-	scale, err := scales(names, reg)
+	scale, err := LossScale(names, reg)
 	if err != nil {
 		return nil, err
 	}

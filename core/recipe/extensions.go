@@ -28,7 +28,7 @@ func chosen(c *Config, reg *registry.Registry) (*extensions, error) {
 	if ext.loss, err = reg.Loss(c.LossType); err != nil {
 		return nil, err
 	}
-	if _, err = scales(c.LossScale, reg); err != nil { // the encoder makes it
+	if _, err = LossScale(c.LossScale, reg); err != nil { // the encoder makes it
 		return nil, err
 	}
 	if c.EvalMetric != "" {
@@ -55,10 +55,10 @@ func chosen(c *Config, reg *registry.Registry) (*extensions, error) {
 	return &ext, reg.Has("optimizer", c.Optimizer)
 }
 
-// scales returns the chain of loss scales that text names, such as
+// LossScale returns the chain of loss scales that text names, such as
 // last_round+mine or all+keys.json, a file of keys or patterns. A chain without a
 // strategy of its own begins with "default".
-func scales(text string, reg *registry.Registry) (api.LossScale, error) {
+func LossScale(text string, reg *registry.Registry) (api.LossScale, error) {
 	var chain []api.LossScale
 	for i, name := range strings.Split(text, "+") {
 		name = strings.TrimSpace(name)

@@ -22,6 +22,9 @@ func (c chain) split(s api.Segment, weight float64) []api.Piece {
 	}
 	var out []api.Piece
 	for _, p := range c[0].Weigh(s) {
+		if p.Text == "" && len(c) > 1 {
+			continue // there is nothing to split
+		}
 		s.Text = p.Text
 		out = append(out, c[1:].split(s, weight*p.Weight)...)
 	}
