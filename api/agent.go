@@ -24,6 +24,15 @@ type AgentTemplate interface {
 	ParseCalls(text string) ([]ToolCall, error)
 }
 
+// CallJoiner is optional for an AgentTemplate: without it calls follow what the
+// assistant wrote before them in the same turn directly.
+type CallJoiner interface {
+	// JoinCalls returns the text of calls as it follows the text before, which
+	// is "" where the turn begins with the calls: what stands between the two,
+	// and then the calls.
+	JoinCalls(before, calls string) (string, error)
+}
+
 // ToolPrompt is where a conversation offers tools.
 type ToolPrompt struct {
 	Tools  []Tool
@@ -58,6 +67,7 @@ type ToolResults struct {
 // ToolResult is the answer of one tool.
 type ToolResult struct {
 	Name    string // of the tool, or ""
+	ID      string // of the call that it answers, or ""
 	Content string
 }
 

@@ -56,6 +56,14 @@ func (a *agentCheck) calls() {
 		if !sameCalls(got, calls) {
 			a.Errorf("the calls %v are written as %q and read as %v", calls, text, got)
 		}
+		joiner, ok := a.template.(api.CallJoiner)
+		if !ok {
+			continue
+		}
+		joined, err := joiner.JoinCalls("Let me look.", text)
+		if err != nil || !strings.HasSuffix(joined, text) {
+			a.Errorf("the calls %q are joined to a text as %q, %v, want something that ends in them", text, joined, err)
+		}
 	}
 }
 
@@ -146,7 +154,7 @@ func (a *agentCheck) results() {
 	}
 	text := strings.Join(prompt, "")
 	for _, x := range r.Results {
-		if !strings.Contains(text, strings.TrimSpace(x.Content)) {
+		if !strings.Contains(text, strings.TrimSpace(x.Content)) && !strings.Contains(text, quoted(x.Content)) {
 			a.Errorf("the result %q is not in the prompt %q", x.Content, text)
 		}
 	}
@@ -156,4 +164,15 @@ func (a *agentCheck) results() {
 	if !strings.Contains(r.Assistant, before) {
 		a.Errorf("the assistant's text %q has become %q", before, r.Assistant)
 	}
+}
+
+// quoted is text as a string of JSON.
+func quoted(text string) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if e.Encode(text) != nil {
+		return text
+	}
+	return strings.TrimSuffix(b.String(), "\n")
 }

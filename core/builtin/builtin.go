@@ -8,7 +8,10 @@
 //	optimizer       adamw
 //	callback        early_stop
 //	tuner           full, lora
-//	agent template  hermes
+//	agent template  react_en, react_zh, react_grpo, toolbench, qwen_en, qwen_zh, qwen_en_parallel, qwen_zh_parallel,
+//	                hermes, hunyuan_hermes, youtu, mistral, llama3, llama4, deepseek_v3_1, kimi_k25,
+//	                chatglm4, glm4, glm4_5, glm4_7, glm5_1, qwen3_coder, qwen3_5, seed_oss, minimax_m2, minicpm5,
+//	                hy_v3_preview, hy_v3, deepseek_v4, minimax_m3, kimi_k3, gemma4
 //	ORM             math
 //
 // Simpler ones, with more explanation, are in the folder contrib.
@@ -28,7 +31,7 @@ func Exports() api.Exports {
 		Metrics:        api.Metrics{"acc": newAcc},
 		Optimizers:     api.Optimizers{"adamw": newAdamW},
 		Callbacks:      api.Callbacks{"early_stop": newEarlyStop},
-		AgentTemplates: api.AgentTemplates{"hermes": newHermes},
+		AgentTemplates: agentTemplates(),
 		Tuners:         api.Tuners{"full": newFull, "lora": newLora},
 		ORMs:           api.ORMs{"math": newMath},
 	}

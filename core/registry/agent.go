@@ -40,6 +40,19 @@ func (g *guardedAgent) FormatResults(r *api.ToolResults) (prompt []string, err e
 	return prompt, err
 }
 
+// JoinCalls is that of the template, or what goes for one without it.
+func (g *guardedAgent) JoinCalls(before, calls string) (text string, err error) {
+	joiner, ok := g.agent.(api.CallJoiner)
+	if !ok {
+		return calls, nil
+	}
+	err = g.x.guard("JoinCalls", func() error {
+		text, err = joiner.JoinCalls(before, calls)
+		return err
+	})
+	return text, err
+}
+
 func (g *guardedAgent) ParseCalls(text string) (calls []api.ToolCall, err error) {
 	err = g.x.guard("ParseCalls", func() error {
 		calls, err = g.agent.ParseCalls(text)

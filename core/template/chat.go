@@ -1,9 +1,9 @@
 // Package template turns a conversation into token ids, labels and weights.
 //
 // Read [Encoder.Encode] first; the files follow its course. A [Conversation]
-// becomes turns, its tools written by an agent template (conversation.go); the
-// turns become segments of text, written by the [Chat] template (chat.go,
-// render.go); the loss scale weighs the segments (scale.go); stretches of equal
+// becomes turns, its tools written by an agent template (conversation.go,
+// thinking.go); the turns become segments of text, written by the [Chat] template
+// (chat.go, families.go, render.go); the loss scale weighs the segments (scale.go); stretches of equal
 // weight become tokens (encode.go). The results are those of ms-swift.
 package template
 
@@ -12,13 +12,15 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"swiftgo/core/tokenizer"
 )
 
 // Chat is the way one family of models was trained to read a conversation. In
 // its pieces {{SYSTEM}} and {{QUERY}} stand for the system prompt and the
-// user's message, and a piece {{EOS}} of Suffix for the tokenizer's end of text.
+// user's message, a piece {{BOS}} of a prefix and {{EOS}} of Suffix for the
+// tokenizer's own, and {{DATE}} for today.
 type Chat struct {
 	Name         string
 	Prefix       []string // begins a conversation without a system prompt
@@ -30,67 +32,33 @@ type Chat struct {
 	Stop         []string // tokens that end an answer, besides the tokenizer's end of text
 	AddBOS       bool     // begin with what the tokenizer puts before a text
 	EmptyThought string   // the thought of a hybrid thinking model that does not think
+	Thinking     Thinking // what else there is to thoughts
 
 	AgentTemplate string // the agent template that the family was trained with
 
-	EOS int32 // the token of {{EOS}}, -1 if there is none
+	BOS, EOS int32 // the tokens of {{BOS}} and {{EOS}}, -1 if there is none
+
+	// prepare changes turns and the system prompt before tools are offered in
+	// it, and finish does after that. Both may be nil, as the system prompt.
+	prepare func(e *Encoder, turns []turn, system *string) *string
+	finish  func(turns []turn, system *string, tools bool) *string
+
+	trim        bool // read messages as trimmed returns them
+	trimNewline bool // write the text as trimNewlines does
 }
 
 // Rounds reports whether a conversation may have several rounds. If not, the
 // last one is all that is read.
 func (c *Chat) Rounds() bool { return c.Separator != nil }
 
-const eosPiece = "{{EOS}}"
+// The pieces of a Chat that are whole tokens.
+const (
+	bosPiece = "{{BOS}}"
+	eosPiece = "{{EOS}}"
+)
 
-var chats = map[string]Chat{
-	"chatml":  chatML(""),
-	"qwen":    qwen("You are a helpful assistant.", ""),
-	"qwen2_5": qwen("You are Qwen, created by Alibaba Cloud. You are a helpful assistant.", ""),
-	"qwen3":   qwen("", "<think>\n\n</think>\n\n"),
-	"llama3": {
-		Prefix:        []string{"<|begin_of_text|>"},
-		SystemPrefix:  []string{"<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n{{SYSTEM}}<|eot_id|>"},
-		Prompt:        []string{"<|start_header_id|>user<|end_header_id|>\n\n{{QUERY}}<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"},
-		Separator:     []string{"<|eot_id|>"},
-		Suffix:        []string{"<|eot_id|>"},
-		Stop:          []string{"<|eot_id|>", "<|eom_id|>"},
-		AgentTemplate: "llama3",
-	},
-	// For models that were never taught a chat template: plain text that any
-	// tokenizer can write, as ms-swift's template of the same name.
-	"default": {
-		SystemPrefix: []string{"{{SYSTEM}}\n\n"},
-		Prompt:       []string{"### Human:\n{{QUERY}}\n\n### Assistant:\n"},
-		Separator:    []string{"\n\n"},
-		Suffix:       []string{eosPiece},
-		System:       "You are a helpful assistant.",
-		AddBOS:       true,
-	},
-	// For pre-training: the text alone.
-	"none": {
-		Prompt: []string{"{{QUERY}}"},
-		Suffix: []string{eosPiece},
-		AddBOS: true,
-	},
-}
-
-func chatML(system string) Chat {
-	return Chat{
-		SystemPrefix: []string{"<|im_start|>system\n{{SYSTEM}}<|im_end|>\n"},
-		Prompt:       []string{"<|im_start|>user\n{{QUERY}}<|im_end|>\n<|im_start|>assistant\n"},
-		Separator:    []string{"<|im_end|>\n"},
-		Suffix:       []string{"<|im_end|>\n"},
-		System:       system,
-		Stop:         []string{"<|im_end|>", "<|endoftext|>"},
-		AddBOS:       true,
-	}
-}
-
-func qwen(system, emptyThought string) Chat {
-	c := chatML(system)
-	c.EmptyThought, c.AgentTemplate, c.AddBOS = emptyThought, "hermes", false
-	return c
-}
+// now is the time, for the date that some system prompts begin with.
+var now = time.Now
 
 // Names returns the names of the chat templates.
 func Names() []string {
@@ -123,30 +91,76 @@ func Find(name string, useChatTemplate bool, tok *tokenizer.Tokenizer) (*Chat, e
 	if !ok {
 		return nil, fmt.Errorf("--template is %q, want one of %s", name, strings.Join(Names(), ", "))
 	}
-	c.Name, c.EOS = name, tok.EOS
+	c.Name, c.BOS, c.EOS = name, tok.BOS, tok.EOS
+	today := now().Format("02 Jan 2006")
+	c.Prefix, c.SystemPrefix = fill(c.Prefix, "{{DATE}}", today), fill(c.SystemPrefix, "{{DATE}}", today)
+	if c.BOS < 0 && slices.Contains(c.Prefix, bosPiece) {
+		return nil, fmt.Errorf("template %s begins conversations with the begin of text, and the tokenizer names no bos_token; name it in tokenizer_config.json or choose another --template", name)
+	}
 	if c.EOS < 0 && slices.Contains(c.Suffix, eosPiece) {
 		return nil, fmt.Errorf("template %s ends answers with the end of text, and the tokenizer names no eos_token; name it in tokenizer_config.json or choose another --template", name)
 	}
 	return &c, nil
 }
 
+// marks tell the families apart by what only their chat templates say, the more
+// special first. All texts of a row must be there.
+var marks = []struct {
+	chat  string
+	texts []string
+}{
+	{"deepseek_v4", []string{"<｜User｜>", "｜DSML｜"}},
+	{"deepseek_v3_1", []string{"<｜User｜>", "thinking is defined"}},
+	{"deepseek_r1", []string{"<｜User｜>", "</think>"}},
+	{"deepseek_v2_5", []string{"<｜User｜>"}},
+	{"llama3_2", []string{"<|start_header_id|>", "<|eot_id|>", "date_string"}},
+	{"llama3", []string{"<|start_header_id|>"}},
+	{"llama4", []string{"<|header_start|>", "<|eot|>"}},
+	{"glm5_1", []string{"[gMASK]<sop>", "<arg_key>", "else '<think>'"}},
+	{"glm4_7", []string{"[gMASK]<sop>", "<arg_key>", "{function-name}<arg_key>"}},
+	{"glm4_5", []string{"[gMASK]<sop>", "<arg_key>"}},
+	{"glm4", []string{"[gMASK]<sop>"}},
+	{"minimax_m2", []string{"]~b]", "You are MiniMax-M2,"}},
+	{"minimax_m2_1", []string{"]~b]", "MiniMax-M2.1"}},
+	{"minimax_m2_5", []string{"]~b]", "MiniMax-M2.5"}},
+	{"minimax_m2_7", []string{"]~b]", "MiniMax-M2.7"}},
+	{"seed_oss", []string{"<seed:bos>"}},
+	{"hy_v3", []string{"hy_User", ":opensource"}},
+	{"hy_v3_preview", []string{"hy_User", "reasoning_mode"}},
+	{"hunyuan", []string{"<｜hy_User｜>", "hy_place▁holder▁no▁2"}},
+	{"youtu_llm", []string{"<|begin_of_tool_description|>", "<|User|>"}},
+	{"kimi_k25", []string{"<|im_middle|>", "tool_declare", "<think></think>", "media_begin"}},
+	{"gemma4", []string{"<|turn>", "<|channel>thought"}},
+	{"gemma4_nothinking", []string{"<|turn>", "<turn|>"}},
+	{"gemma3_text", []string{"<start_of_turn>", "first_user_prefix"}},
+	{"gemma", []string{"<start_of_turn>"}},
+	{"phi4", []string{"<|im_sep|>", "<|im_start|>"}},
+	{"phi3", []string{"<|user|>", "<|assistant|>", "<|end|>"}},
+	{"llama", []string{"[INST]", "<<SYS>>", "<</SYS>>"}},
+	{"minicpm5", []string{"<|im_start|>", "<function name="}},
+	{"qwen3_coder", []string{"<|im_start|>", "<function=", "You are Qwen, a helpful AI assistant that can interact with a computer"}},
+	{"qwen3_5", []string{"<|im_start|>", "<function=", "multi_step_tool"}},
+	{"qwen3", []string{"<|im_start|>", `<think>\n\n</think>\n\n`}},
+	{"qwen2_5", []string{"<|im_start|>", "You are Qwen, created by Alibaba Cloud"}},
+	{"qwen", []string{"<|im_start|>", "You are a helpful assistant"}},
+	{"chatml", []string{"<|im_start|>"}},
+}
+
 // Guess returns the name of the chat template that fits a model, from the text
 // of its chat template, or, where that is "", from the tokens it has; "default"
 // if none does.
 func Guess(chatTemplate string, has func(token string) bool) string {
-	switch text := chatTemplate; {
-	case text == "" && has("<|im_start|>") && has("<|im_end|>"):
+	switch {
+	case chatTemplate != "":
+	case has("<|im_start|>") && has("<|im_end|>"):
 		return "chatml"
-	case text == "" && has("<|start_header_id|>") && has("<|eot_id|>"), strings.Contains(text, "<|start_header_id|>"):
+	case has("<|start_header_id|>") && has("<|eot_id|>"):
 		return "llama3"
-	case !strings.Contains(text, "<|im_start|>"):
-		return "default"
-	case strings.Contains(text, `<think>\n\n</think>\n\n`):
-		return "qwen3"
-	case strings.Contains(text, "You are Qwen, created by Alibaba Cloud"):
-		return "qwen2_5"
-	case strings.Contains(text, "You are a helpful assistant"):
-		return "qwen"
 	}
-	return "chatml"
+	for _, m := range marks {
+		if !slices.ContainsFunc(m.texts, func(text string) bool { return !strings.Contains(chatTemplate, text) }) {
+			return m.chat
+		}
+	}
+	return "default"
 }

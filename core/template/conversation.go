@@ -1,13 +1,13 @@
 package template
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"swiftgo/api"
+	"swiftgo/core/builtin"
 )
 
 // The roles of messages.
@@ -62,6 +62,7 @@ type turn struct {
 	prompt  []string // a tools' turn as it is written; nil in a user's turn
 	results []api.ToolResult
 	answer  []part // nil if there is none yet
+	start   string // what the model is given of the answer that it is to write
 	last    bool   // comes after the last message of the user, or is its turn
 }
 
@@ -76,6 +77,9 @@ type part struct {
 // and the system prompt, nil if there is none. With history false, thoughts
 // are left out of the rounds before the last.
 func (e *Encoder) turns(c *Conversation, history bool) ([]turn, *string, error) {
+	if e.Chat.trim {
+		c = &Conversation{Messages: trimmed(c.Messages), Tools: c.Tools}
+	}
 	messages, system, err := c.split()
 	if err != nil {
 		return nil, nil, err
@@ -95,9 +99,12 @@ func (e *Encoder) turns(c *Conversation, history bool) ([]turn, *string, error) 
 	if err := e.formatResults(turns); err != nil {
 		return nil, nil, err
 	}
-	e.think(turns, history)
+	e.Chat.think(turns, history || e.Chat.Thinking.WithTools && len(c.Tools) > 0, history)
 	if system == nil {
 		system = e.system()
+	}
+	if e.Chat.prepare != nil {
+		system = e.Chat.prepare(e, turns, system)
 	}
 	if len(c.Tools) > 0 {
 		p := &api.ToolPrompt{Tools: c.Tools, System: system, User: turns[0].query}
@@ -107,7 +114,31 @@ func (e *Encoder) turns(c *Conversation, history bool) ([]turn, *string, error) 
 		}
 		system, turns[0].query = &offer, p.User
 	}
+	if e.Chat.finish != nil {
+		system = e.Chat.finish(turns, system, len(c.Tools) > 0)
+	}
 	return turns, system, nil
+}
+
+// trimmed returns messages without the space around them and their thoughts, as
+// Qwen 3.5 was trained to read them.
+func trimmed(messages []Message) []Message {
+	messages = slices.Clone(messages)
+	for i := range messages {
+		m := &messages[i]
+		if m.Role != ToolCall {
+			m.Content = strings.TrimSpace(m.Content)
+		}
+		thought, answer, ok := strings.Cut(m.Content, "</think>")
+		if m.Role != Assistant || !ok || !strings.Contains(m.Content, "<think>") {
+			continue
+		}
+		if i := strings.LastIndex(thought, "<think>"); i >= 0 {
+			thought = thought[i+len("<think>"):]
+		}
+		m.Content = "<think>\n" + strings.TrimSpace(thought) + "\n</think>\n\n" + strings.TrimLeft(answer, "\n")
+	}
+	return messages
 }
 
 // split returns the messages without the system prompt, and the system prompt.
@@ -155,7 +186,12 @@ func (e *Encoder) pair(messages []Message, offset int) ([]turn, error) {
 					n++
 				}
 				var err error
-				if p.text, err = e.formatCalls(messages[i:i+n], at); err != nil {
+				text := ""
+				if before == Assistant {
+					answer := turns[len(turns)-1].answer
+					text = answer[len(answer)-1].text
+				}
+				if p.text, err = e.formatCalls(messages[i:i+n], at, text); err != nil {
 					return nil, err
 				}
 				i += n - 1
@@ -184,8 +220,8 @@ func markLast(turns []turn) {
 }
 
 // formatCalls returns the text of neighbouring tool calls, the first of which
-// is message at.
-func (e *Encoder) formatCalls(messages []Message, at int) (string, error) {
+// is message at, after what the assistant wrote before them in the same turn.
+func (e *Encoder) formatCalls(messages []Message, at int, before string) (string, error) {
 	calls := make([]api.ToolCall, len(messages))
 	for i, m := range messages {
 		call, err := ParseToolCall(m.Content)
@@ -195,27 +231,23 @@ func (e *Encoder) formatCalls(messages []Message, at int) (string, error) {
 		calls[i] = call
 	}
 	text, err := e.Tools.FormatCalls(calls)
+	if joiner, ok := e.Tools.(api.CallJoiner); ok && err == nil {
+		text, err = joiner.JoinCalls(before, text)
+	}
 	if err != nil {
 		return "", fmt.Errorf("agent template: messages[%d]: %w", at, err)
 	}
 	return text, nil
 }
 
-// ParseToolCall reads the content of a tool_call message: JSON, or a Python literal,
-// with name and arguments or parameters.
+// ParseToolCall reads the content of a tool_call message: JSON, or a Python
+// literal, with name and arguments or parameters.
 func ParseToolCall(text string) (api.ToolCall, error) {
-	var call struct {
-		Name      *string
-		Arguments json.RawMessage
+	call, err := builtin.ParseCall(text)
+	if err != nil {
+		return call, fmt.Errorf(`tool_call is %.60q, want {"name": …, "arguments": …}: %w`, text, err)
 	}
-	if err := json.Unmarshal([]byte(text), &call); err != nil || call.Name == nil {
-		return api.ToolCall{}, fmt.Errorf(`tool_call is %.60q, want {"name": …, "arguments": …}`, text)
-	}
-	var quoted string
-	if json.Unmarshal(call.Arguments, &quoted) == nil {
-		return api.ToolCall{Name: *call.Name, Arguments: quoted}, nil
-	}
-	return api.ToolCall{Name: *call.Name, Arguments: string(call.Arguments)}, nil
+	return call, nil
 }
 
 // formatResults writes what tools answered.
@@ -239,31 +271,6 @@ func (e *Encoder) formatResults(turns []turn) error {
 		call.text, t.query, t.prompt = r.Assistant, strings.Join(contents, "\n"), prompt
 	}
 	return nil
-}
-
-const endOfThought = "</think>"
-
-// think gives the answers of a hybrid thinking model without a thought the
-// empty one that the model would write, and, with history false, leaves the
-// thoughts out of all rounds but the last.
-func (e *Encoder) think(turns []turn, history bool) {
-	empty := e.Chat.EmptyThought
-	if empty == "" {
-		return
-	}
-	for i := range turns {
-		for k := range turns[i].answer {
-			p := &turns[i].answer[k]
-			switch {
-			case !history && !turns[i].last:
-				if i := strings.LastIndex(p.text, endOfThought); i >= 0 {
-					p.text = strings.TrimSpace(p.text[i+len(endOfThought):])
-				}
-			case k == 0 && !strings.HasPrefix(p.text, "<think>"):
-				p.text = empty + p.text
-			}
-		}
-	}
 }
 
 // system returns the system prompt of a conversation without one of its own.

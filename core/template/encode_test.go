@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"swiftgo/api"
+	"swiftgo/core/builtin"
+	"swiftgo/core/registry"
 	"swiftgo/core/tokenizer"
 )
 
@@ -153,7 +155,7 @@ func single(e *Encoder, c *Conversation) (*Encoded, error) {
 }
 
 func TestBadConversations(t *testing.T) {
-	e := &Encoder{Chat: find(t, "qwen2_5"), Tokenizer: toy{}, Scale: strategies["default"], Tools: hermes{}}
+	e := &Encoder{Chat: find(t, "qwen2_5"), Tokenizer: toy{}, Scale: strategies["default"], Tools: agent(t, "hermes")}
 	for _, c := range []struct {
 		c    *Conversation
 		want string
@@ -163,16 +165,17 @@ func TestBadConversations(t *testing.T) {
 		{chat("user:q", "system:s", "assistant:a"), `messages[1] has role "system"`},
 		{chat("system:s", "user:q", "poet:a"), `messages[2] has role "poet"`},
 		{chat("user:q", "tool:r", "assistant:a"), "messages[1] is a tool's"},
-		{chat("user:q", "tool_call:{\"name\":\"f\"}", "tool:r", "user:q"), "messages[3] is the user's"},
+		{chat("user:q", "tool_call:{\"name\":\"f\",\"arguments\":{}}", "tool:r", "user:q"), "messages[3] is the user's"},
 		{chat("user:q", "tool_call:f(x)"), "messages[1]: tool_call is"},
-		{chat("user:q", "tool_call:{}"), "messages[1]: tool_call is"},
+		{chat("user:q", "tool_call:{}"), "it has no name"},
+		{chat("user:q", `tool_call:{"name": "f"}`), "it has no arguments"},
 	} {
 		if _, err := e.Encode(c.c); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: %v, want %q", c.c.Messages, err, c.want)
 		}
 	}
 	e.Tools = nil
-	if _, err := e.Encode(chat("user:q", "tool_call:{\"name\":\"f\"}")); !errors.Is(err, ErrNoAgentTemplate) || !strings.Contains(err.Error(), "--agent_template") {
+	if _, err := e.Encode(chat("user:q", "tool_call:{\"name\":\"f\",\"arguments\":{}}")); !errors.Is(err, ErrNoAgentTemplate) || !strings.Contains(err.Error(), "--agent_template") {
 		t.Errorf("no agent template: %v", err)
 	}
 	if _, err := e.Encode(chat("user:q")); !errors.Is(err, ErrNothingTrained) {
@@ -228,7 +231,7 @@ func TestTurnEndsOnce(t *testing.T) {
 }
 
 // observing is an agent template that ends a call's text itself.
-type observing struct{ hermes }
+type observing struct{ api.AgentTemplate }
 
 func (observing) FormatResults(r *api.ToolResults) ([]string, error) {
 	r.Assistant += " ->"
@@ -243,7 +246,7 @@ func TestToolResults(t *testing.T) {
 		}
 		return s.Role == api.Response
 	})
-	e := &Encoder{Chat: find(t, "chatml"), Tokenizer: toy{}, Scale: see, Tools: observing{}}
+	e := &Encoder{Chat: find(t, "chatml"), Tokenizer: toy{}, Scale: see, Tools: observing{agent(t, "hermes")}}
 	pieces, err := e.Pieces(chat("user:q", "assistant:I", "assistant:call", "tool:1", "tool:2", "assistant:a"))
 	if err != nil {
 		t.Fatal(err)
@@ -286,6 +289,18 @@ func TestFind(t *testing.T) {
 		{`{{'<|im_start|>'}} {{- '<think>\n\n</think>\n\n' }}`, "", "qwen3"},
 		{"{{'<|im_start|>'}}", "", "chatml"},
 		{"{{'<|start_header_id|>'}}", "", "llama3"},
+		{"{{'<|start_header_id|>'}}{{date_string}}<|eot_id|>", "", "llama3_2"},
+		{"<|header_start|>user<|header_end|><|eot|>", "", "llama4"},
+		{"[gMASK]<sop><|user|>", "", "glm4"},
+		{"[gMASK]<sop><tool_call>{function-name}\n<arg_key>", "", "glm4_5"},
+		{"[gMASK]<sop><tool_call>{function-name}<arg_key>", "", "glm4_7"},
+		{"<｜User｜>{% if not thinking is defined %}</think>", "", "deepseek_v3_1"},
+		{"]~b]system\nYou are MiniMax-M2, a", "", "minimax_m2"},
+		{"<seed:bos>", "", "seed_oss"},
+		{"<｜hy_User:opensource｜>", "", "hy_v3"},
+		{"<|im_start|><function name=", "", "minicpm5"},
+		{"<|im_start|><function=You are Qwen, a helpful AI assistant that can interact with a computer to solve tasks.", "", "qwen3_coder"},
+		{"<|im_middle|>tool_declare<think></think><|media_begin|>", "", "kimi_k25"},
 		{"[INST]", "<|im_start|><|im_end|>", "default"},
 		{"", "<|im_start|><|im_end|>", "chatml"},
 		{"", "<|start_header_id|><|eot_id|>", "llama3"},
@@ -295,7 +310,7 @@ func TestFind(t *testing.T) {
 			t.Errorf("%q, %q: %s, want %s", c.template, c.tokens, got, c.want)
 		}
 	}
-	if _, err := Find("chatlm", true, &tokenizer.Tokenizer{}); err == nil || !strings.Contains(err.Error(), "chatml, default, llama3") {
+	if _, err := Find("chatlm", true, &tokenizer.Tokenizer{}); err == nil || !strings.Contains(err.Error(), "chatglm4, chatml, deepseek_r1") {
 		t.Errorf("unknown name: %v", err)
 	}
 	if _, err := Find("none", true, &tokenizer.Tokenizer{EOS: -1}); err == nil || !strings.Contains(err.Error(), "eos_token") {
@@ -303,6 +318,156 @@ func TestFind(t *testing.T) {
 	}
 	if c, err := Find("qwen3", false, &tokenizer.Tokenizer{EOS: 3}); err != nil || c.Name != "none" || c.EOS != 3 {
 		t.Errorf("without chat template: %v, %v", c, err)
+	}
+}
+
+// TestGuess reads the chat templates of real models.
+func TestGuess(t *testing.T) {
+	const dir = "../../../shared/vectors/chat-templates/templates"
+	for name, want := range map[string]string{
+		"ardan-DeepSeek-V4-Flash": "deepseek_v4", "deepseek-v3": "deepseek_v2_5", "hfjs-deepseek-ai_DeepSeek-R1": "deepseek_r1",
+		"hfjs-meta-llama_Llama-3.1-8B-Instruct": "llama3_2", "lcpp-meta-llama-Llama-3.2-3B-Instruct": "llama3_2", "llama3.1": "llama3",
+		"ardan-Qwen3.5-35B-A3B-Q8_0": "qwen3_5", "hfjs-Qwen_Qwen3.5-4B": "qwen3_5", "qwen3": "qwen3", "qwen2.5": "qwen2_5", "hfjs-Qwen_Qwen1.5-72B-Chat": "qwen",
+		"hfjs-zai-org_GLM-5.1": "glm5_1", "gemma3": "gemma3_text", "lcpp-google-gemma-2-2b-it": "gemma", "ardan-gemma-4-26B-A4B-it-UD-Q8_K_XL": "gemma4",
+		"lcpp-microsoft-Phi-3.5-mini-instruct": "phi3", "minimind": "qwen3", "hfjs-llama": "llama",
+		// Not one of those above:
+		"ardan-gpt-oss-20b-Q8_0": "default", "ardan-NVIDIA-Nemotron-3-Super": "chatml", "hfjs-openbmb_MiniCPM3-4B": "chatml", "hfjs-HuggingFaceTB_SmolLM3-3B": "chatml",
+		"hfjs-moonshotai_Kimi-K2-Thinking": "default", "hfjs-mistralai_Mistral-Nemo-Instruct-2407": "default", "hfjs-CohereForAI_c4ai-command-r-v01": "default",
+		"hfjs-HuggingFaceH4_zephyr-7b-gemma-v0.1": "chatml", "lcpp-NousResearch-Hermes-3-Llama-3.1-8B-tool_use": "chatml",
+	} {
+		text, err := os.ReadFile(dir + "/" + name + ".jinja")
+		if errors.Is(err, os.ErrNotExist) {
+			t.Skip("no chat templates: ", err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := Guess(string(text), nil); got != want {
+			t.Errorf("%s is taken for %s, want %s", name, got, want)
+		}
+	}
+}
+
+// TestMarks checks that every family that is told by its chat template is there.
+func TestMarks(t *testing.T) {
+	for _, m := range marks {
+		if _, ok := chats[m.chat]; !ok {
+			t.Errorf("no chat template %s", m.chat)
+		}
+	}
+}
+
+// TestJoinedCalls has a guarded agent template say what stands before its calls.
+func TestJoinedCalls(t *testing.T) {
+	r := registry.New(api.Args{}, nil)
+	if err := r.Add(registry.Origin{}, builtin.Exports()); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"qwen3_5": "See.\n\n<tool_call>", "hermes": "See.<tool_call>"} {
+		tools, err := r.AgentTemplate(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := &Encoder{Chat: find(t, "qwen2_5"), Tokenizer: toy{}, Scale: strategies["default"], Tools: tools}
+		enc, err := single(e, chat("user:q", "assistant:See.", `tool_call:{"name": "f", "arguments": {}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := (toy{}).Decode(enc.IDs, false); !strings.Contains(text, want) {
+			t.Errorf("%s: %q, want %q in it", name, text, want)
+		}
+	}
+}
+
+func TestParseToolCall(t *testing.T) {
+	for text, want := range map[string]api.ToolCall{
+		`{"name": "f", "arguments": {"x": 1.50}}`:            {Name: "f", Arguments: `{"x": 1.5}`},
+		`{"name": "f", "arguments": "{\"x\": 1}"}`:           {Name: "f", Arguments: `{"x": 1}`},
+		`{"name": "f", "parameters": {"x": 1}}`:              {Name: "f", Arguments: `{"x": 1}`},
+		`{'name': 'f', 'arguments': {'x': True, 'y': None}}`: {Name: "f", Arguments: `{"x": true, "y": null}`},
+		`{"name": "f", "arguments": [1]}`:                    {Name: "f", Arguments: `[1]`},
+		`{"name": "f", "arguments": "hello"}`:                {Name: "f", Arguments: `hello`},
+	} {
+		if got, err := ParseToolCall(text); err != nil || got != want {
+			t.Errorf("%s: %v, %v, want %v", text, got, err, want)
+		}
+	}
+}
+
+// TestThoughts renders thoughts for an answer, where those of earlier rounds
+// are left out.
+func TestThoughts(t *testing.T) {
+	c := chat("user:q", "assistant:<think>a</think>\n\nb ", "user:r", "assistant:c", "user:s")
+	for name, want := range map[string]string{
+		"qwen2_5":   "<think>a</think>\n\nb ",
+		"qwen3":     "assistant\nb<|im_end|>",
+		"qwq":       "assistant\nb<|im_end|>",
+		"qwen3_5":   "assistant\nb<|im_end|>",
+		"glm4_5":    "<|assistant|>\n<think></think>\nb<|user|>",
+		"hy_v3":     "<｜hy_Assistant:opensource｜><think:opensource></think:opensource><think>a</think>\n\nb<｜hy_eos:opensource｜>",
+		"youtu_llm": "<|Assistant|>b<|end_of_text|><|User|>r<|Assistant|>c<|end_of_text|>",
+		"seed_oss":  "<seed:think>a</seed:think>\n\nb <seed:eos>",
+	} {
+		e := &Encoder{Chat: find(t, name), Tokenizer: toy{}}
+		ids, err := e.Prompt(c)
+		if text := (toy{}).Decode(ids, false); err != nil || !strings.Contains(text, want) {
+			t.Errorf("%s: %q, %v, want %q in it", name, text, err, want)
+		}
+	}
+	answer := chat("user:q", "assistant:<think>a</think>\n<answer>\nb\n</answer>", "user:s")
+	e := &Encoder{Chat: find(t, "hunyuan"), Tokenizer: toy{}}
+	ids, err := e.Prompt(answer)
+	if text := (toy{}).Decode(ids, false); err != nil || !strings.Contains(text, "<｜hy_Assistant｜>b<｜hy_place▁holder▁no▁2｜>") {
+		t.Errorf("hunyuan: %q, %v", text, err)
+	}
+}
+
+func TestTrimmedMessages(t *testing.T) {
+	e := &Encoder{Chat: find(t, "qwen3_5"), Tokenizer: toy{}, Scale: strategies["default"]}
+	enc, err := single(e, chat("system: s\n", "user: q ", "assistant: <think> a\n\n</think>b \n"))
+	want := "<|im_start|>system\ns<|im_end|>\n<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n<think>\na\n</think>\n\nb<|im_end|>\n"
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := (toy{}).Decode(enc.IDs, false); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// TestSeedBudget has Seed-OSS think for as many tokens as the longest thought.
+func TestSeedBudget(t *testing.T) {
+	e := &Encoder{Chat: find(t, "seed_oss"), Tokenizer: toy{}}
+	ids, err := e.Prompt(chat("system:Be brief.", "user:q", "assistant:<think>"+strings.Repeat("a", 600)+"</think>b", "user:r", "assistant:c", "user:s"))
+	text := (toy{}).Decode(ids, false)
+	for _, want := range []string{"<seed:bos>system\nBe brief.<seed:eos><seed:bos>system\nYou are an intelligent", "which is 1024.", "every 256 tokens", "assistant\n<seed:think></seed:think>c<seed:eos>"} {
+		if err != nil || !strings.Contains(text, want) {
+			t.Errorf("%q, %v, want %q in it", text, err, want)
+		}
+	}
+	if !strings.HasSuffix(text, "assistant\n") {
+		t.Errorf("%q, want room for a thought at the end", text)
+	}
+}
+
+// TestSystemPrompts renders what the families put into the system prompt.
+func TestSystemPrompts(t *testing.T) {
+	c := chat("system:Be brief.", "user:q")
+	for name, want := range map[string]string{
+		"kimi_k25":    "<|im_system|>system<|im_middle|>Be brief.<|im_end|>",
+		"hy_v3":       "<｜hy_begin_of_sentence:opensource｜>Be brief.<｜reasoning_mode:opensource｜>reasoning_effort:no_think<｜hy_User",
+		"gemma3_text": "<bos><start_of_turn>user\nBe brief.\n\nq<end_of_turn>",
+		"gemma":       "<bos><start_of_turn>system\nBe brief.<end_of_turn>\n<start_of_turn>user\nq",
+		"llama":       "<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nq [/INST]",
+		"youtu_llm":   "<BOS>Be brief.<|User|>q<|Assistant|>",
+	} {
+		e := &Encoder{Chat: find(t, name), Tokenizer: toy{}}
+		ids, err := e.Prompt(c)
+		if text := (toy{}).Decode(ids, false); err != nil || !strings.Contains(text, want) {
+			t.Errorf("%s: %q, %v, want %q in it", name, text, err, want)
+		}
+	}
+	if _, err := Find("youtu_llm", true, &tokenizer.Tokenizer{BOS: -1, EOS: 2}); err == nil || !strings.Contains(err.Error(), "bos_token") {
+		t.Errorf("no begin of text: %v", err)
 	}
 }
 

@@ -39,10 +39,16 @@ func (e *Encoder) render(c *Conversation, answered, history bool) ([]segment, er
 		before, after = e.around()
 		w.tokens(segment{}, before)
 	}
+	prefix, text := e.Chat.Prefix, ""
 	if system != nil && *system != "" && e.Chat.SystemPrefix != nil {
-		w.text(segment{}, fill(e.Chat.SystemPrefix, "{{SYSTEM}}", *system)...)
-	} else {
-		w.text(segment{}, e.Chat.Prefix...)
+		prefix, text = e.Chat.SystemPrefix, *system
+	}
+	for _, piece := range prefix {
+		if piece == bosPiece {
+			w.tokens(segment{}, []int32{e.Chat.BOS})
+			continue
+		}
+		w.text(segment{}, strings.ReplaceAll(piece, "{{SYSTEM}}", text))
 	}
 	for i, t := range turns {
 		prompt := t.prompt
@@ -61,7 +67,7 @@ func (e *Encoder) render(c *Conversation, answered, history bool) ([]segment, er
 				w.text(user, e.Chat.Separator...)
 			}
 		case t.answer == nil:
-			w.text(user, e.Chat.EmptyThought)
+			w.text(user, t.start)
 		case !answered:
 		case len(after) > 0:
 			w.tokens(suffix, after)
@@ -69,7 +75,24 @@ func (e *Encoder) render(c *Conversation, answered, history bool) ([]segment, er
 			w.text(suffix, e.Chat.Suffix...)
 		}
 	}
+	if e.Chat.trimNewline {
+		trimNewlines(w.out)
+	}
 	return w.out, nil
+}
+
+// trimNewlines takes the new line off the text that a call follows, or nothing,
+// as GLM writes it.
+func trimNewlines(segments []segment) {
+	for i := range segments {
+		s := &segments[i]
+		if !strings.HasSuffix(s.Text, "<|assistant|>\n") && !strings.HasSuffix(s.Text, "<think></think>\n") {
+			continue
+		}
+		if i+1 == len(segments) || strings.Contains(segments[i+1].Text, "<|observation|>") {
+			s.Text = strings.TrimSuffix(s.Text, "\n")
+		}
+	}
 }
 
 // writer collects segments, none of them empty.
@@ -98,9 +121,9 @@ func (w *writer) tokens(s segment, ids []int32) {
 
 // fill returns the pieces with text for every mark.
 func fill(pieces []string, mark, text string) []string {
-	out := make([]string, len(pieces))
-	for i, p := range pieces {
-		out[i] = strings.ReplaceAll(p, mark, text)
+	var out []string // nil if pieces are
+	for _, p := range pieces {
+		out = append(out, strings.ReplaceAll(p, mark, text))
 	}
 	return out
 }

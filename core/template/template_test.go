@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"swiftgo/api"
 	"swiftgo/core/builtin"
@@ -82,48 +83,9 @@ var strategies = map[string]api.LossScale{
 	"last_round": strategy(func(s api.Segment) bool { return s.Role >= api.Response && s.LastRound }),
 }
 
-// hermes is the agent template of the Qwen family, as far as these tests go.
-type hermes struct{}
-
-func (hermes) FormatTools(p *api.ToolPrompt) (string, error) {
-	system := ""
-	if p.System != nil {
-		system = *p.System
-	}
-	var tools []string
-	for _, t := range p.Tools {
-		tools = append(tools, string(t.JSON))
-	}
-	return system + "\n\n# Tools\n\nYou may call one or more functions to assist with the user query.\n\nYou are provided with function signatures within <tools></tools> XML tags:\n<tools>\n" +
-		strings.Join(tools, "\n") + "\n</tools>\n\nFor each function call, return a json object with function name and arguments within <tool_call></tool_call> XML tags:\n<tool_call>\n" +
-		`{"name": <function-name>, "arguments": <args-json-object>}` + "\n</tool_call>", nil
-}
-
-func (hermes) FormatCalls(calls []api.ToolCall) (string, error) {
-	var out []string
-	for _, c := range calls {
-		out = append(out, fmt.Sprintf("<tool_call>\n{\"name\": %q, \"arguments\": %s}\n</tool_call>", c.Name, c.Arguments))
-	}
-	return strings.Join(out, "\n"), nil
-}
-
-func (hermes) FormatResults(r *api.ToolResults) ([]string, error) {
-	var out []string
-	for _, x := range r.Results {
-		out = append(out, "<tool_response>\n"+x.Content+"\n</tool_response>")
-	}
-	prompt := slices.Clone(r.Chat.Separator)
-	for _, p := range r.Chat.Prompt {
-		prompt = append(prompt, strings.ReplaceAll(p, "{{QUERY}}", strings.Join(out, "\n")))
-	}
-	return prompt, nil
-}
-
-func (hermes) ParseCalls(string) ([]api.ToolCall, error) { return nil, nil }
-
 func find(t *testing.T, name string) *Chat {
 	t.Helper()
-	c, err := Find(name, true, &tokenizer.Tokenizer{EOS: toyEOS})
+	c, err := Find(name, true, &tokenizer.Tokenizer{BOS: toyBOS, EOS: toyEOS})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,13 +211,21 @@ func TestConversations(t *testing.T) {
 					v.Expected = *v.Fixed
 				}
 				for pipeline, want := range v.Expected.Conversations {
+					if pipeline == "qwen2_5_react_en" {
+						for i, c := range v.Inputs.Conversations {
+							if c.ID == "hermes_tool" {
+								w := &want[i]
+								w.Segments, w.Weights = observed(w.Segments, w.Weights)
+								for k := range w.Runs {
+									w.Runs[k].text = strings.Replace(w.Runs[k].text, "r2r3", "r2\nObservation:r3\n", 1)
+								}
+							}
+						}
+					}
 					e := &Encoder{Tokenizer: toy{}, Scale: named(t, v.Name)}
 					switch pipeline {
 					case "qwen2_5_react_en":
 						e.Chat, e.Tools = find(t, "qwen2_5"), agent(t, "react_en")
-						if e.Tools == nil {
-							continue
-						}
 					case "chatml":
 						e.Chat = find(t, "chatml")
 					case "qwen2_5_pt":
@@ -301,6 +271,23 @@ func TestConversations(t *testing.T) {
 	}
 }
 
+// observed writes the results r2 and r3 of a turn with text and calls as those
+// of a turn with calls alone are written. ms-swift does not see the words of
+// ReAct in such a turn.
+func observed(segments []any, weights []float64) ([]any, []float64) {
+	for i, s := range segments {
+		if s == "r2" {
+			segments = slices.Replace(slices.Clone(segments), i, i+2, "r2", any("\n"), "Observation:", "r3", "\n")
+			if weights != nil {
+				w := weights[i]
+				weights = slices.Replace(slices.Clone(weights), i, i+2, w, w, w, w, w)
+			}
+			break
+		}
+	}
+	return segments, weights
+}
+
 // named returns the chain of built-in loss scales of a name such as "all+react".
 func named(t *testing.T, text string) api.LossScale {
 	t.Helper()
@@ -318,12 +305,12 @@ func named(t *testing.T, text string) api.LossScale {
 	return Chain(scales...)
 }
 
-// agent returns a built-in agent template, nil if there is none of that name.
+// agent returns a built-in agent template.
 func agent(t *testing.T, name string) api.AgentTemplate {
 	t.Helper()
 	construct := builtin.Exports().AgentTemplates[name]
 	if construct == nil {
-		return nil
+		t.Fatalf("no agent template %s", name)
 	}
 	a, err := construct(&api.Args{})
 	if err != nil {
@@ -395,9 +382,34 @@ func show(runs []run) string {
 	return b.String()
 }
 
+// What is written of a turn with text and a call where ms-swift errs: see
+// docs/ms-swift.md.
+var (
+	inTurnResult     = strings.NewReplacer("\nObservation:2It is 2.", "\nObservation:2\nIt is 2.", "\n✿RESULT✿:2It is 2.", "\n✿RESULT✿:2\nIt is 2.")
+	seedTextThenCall = "<seed:bos>system\nYou are Doubao, a helpful AI assistant. You may call one or more functions to assist with the user query.\n\n" +
+		"Function:\ndef calc(e: str):\n    \"\"\"\n    math\n\n    Args:\n    - e (str) [选填]: \n\n    \"\"\"\n工具调用请遵循如下格式:\n<seed:tool_call>\n<function=example_function_name>\n" +
+		"<parameter=example_parameter_1>value_1</parameter>\n<parameter=example_parameter_2>This is the value for the second parameter\nthat can span\nmultiple lines</parameter>\n</function>\n</seed:tool_call>\n" +
+		"<seed:eos><seed:bos>system\n" + seedNoBudget + "<seed:eos><seed:bos>user\n1+1?<seed:eos><seed:bos>assistant\n" +
+		seedTextThenCallSpans[0] + "<seed:bos>tool\n2<seed:eos><seed:bos>assistant\n" + seedTextThenCallSpans[1] +
+		"<seed:bos>user\nthanks<seed:eos><seed:bos>assistant\n" + seedTextThenCallSpans[2]
+	seedTextThenCallSpans = []string{
+		seedNoThought + "Let me compute.<seed:tool_call>\n<function=calc>\n<parameter=e>1+1</parameter>\n</function>\n</seed:tool_call><seed:eos>",
+		seedNoThought + "It is 2.<seed:eos>",
+		seedNoThought + "bye<seed:eos>",
+	}
+)
+
 // TestAgentConversations renders conversations with tools for training and for
 // answering.
 func TestAgentConversations(t *testing.T) {
+	for _, dir := range []string{"testdata", vectors} {
+		t.Run(filepath.Base(dir), func(t *testing.T) { agentConversations(t, dir) })
+	}
+}
+
+func agentConversations(t *testing.T, dir string) {
+	now = func() time.Time { return time.Date(2026, time.November, 23, 12, 0, 0, 0, time.UTC) } // when ms-swift was run
+	defer func() { now = time.Now }()
 	var v struct {
 		Conversations map[string]conversation
 		Inputs        []struct {
@@ -405,31 +417,33 @@ func TestAgentConversations(t *testing.T) {
 			Agent                        string `json:"agent_template"`
 		}
 		Expected []struct {
-			Text  string
-			Spans []string `json:"trained_spans"`
+			Text, Error string
+			Spans       []string `json:"trained_spans"`
 		}
 	}
-	file(t, vectors, "template_agent_conversations.json", &v)
-	compared := 0
+	file(t, dir, "template_agent_conversations.json", &v)
 	for i, in := range v.Inputs {
-		if in.Agent != "hermes" {
-			continue
-		}
-		compared++
+		name := fmt.Sprintf("%s %s %s %s", in.Template, in.Agent, in.Conversation, in.Mode)
 		c, want := v.Conversations[in.Conversation].build(t), v.Expected[i]
-		e := &Encoder{Chat: find(t, in.Template), Tokenizer: toy{}, Scale: strategies["default"], Tools: hermes{}}
-		name := fmt.Sprintf("%s %s %s", in.Template, in.Conversation, in.Mode)
+		e := &Encoder{Chat: find(t, in.Template), Tokenizer: toy{}, Scale: strategies["default"], Tools: agent(t, in.Agent)}
+		if in.Conversation == "text_then_call_two_rounds" { // where ms-swift loses a new line, or gives up
+			want.Text = inTurnResult.Replace(want.Text)
+			if want.Error != "" {
+				want.Text, want.Spans = seedTextThenCall, seedTextThenCallSpans
+			}
+		}
 		if in.Mode == "infer" {
 			question, _ := c.Cut()
 			ids, err := e.Prompt(question)
 			if got := (toy{}).Decode(ids, false); err != nil || got != want.Text {
-				t.Errorf("%s: %q, %v, want %q", name, got, err, want.Text)
+				t.Errorf("%s: %v\n%q, want\n%q", name, err, got, want.Text)
 			}
 			continue
 		}
 		enc, err := single(e, c)
 		if err != nil {
-			t.Fatal(name, err)
+			t.Errorf("%s: %v", name, err)
+			continue
 		}
 		var spans []string
 		for _, r := range enc.Runs(func(ids []int32) string { return toy{}.Decode(ids, false) }) {
@@ -438,11 +452,8 @@ func TestAgentConversations(t *testing.T) {
 			}
 		}
 		if got := (toy{}).Decode(enc.IDs, false); got != want.Text || !slices.Equal(spans, want.Spans) {
-			t.Errorf("%s: %q\ntrained %q, want %q\ntrained %q", name, got, spans, want.Text, want.Spans)
+			t.Errorf("%s: %q\ntrained %q, want\n%q\ntrained %q", name, got, spans, want.Text, want.Spans)
 		}
-	}
-	if compared == 0 {
-		t.Error("no vector was compared")
 	}
 }
 
