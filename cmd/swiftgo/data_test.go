@@ -165,3 +165,15 @@ func TestLossScaleFile(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// TestCompat sees the weight of a message count, and not where ms-swift leaves it
+// out.
+func TestCompat(t *testing.T) {
+	rows := write(t, "rows.jsonl", `{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "loss_scale": 0.5}]}`)
+	if text := show(t, rows); !strings.Contains(text, "⟦×0.5 a⟧⟦<|im_end|>") {
+		t.Error(text)
+	}
+	if text := show(t, rows, "--compat", "ms-swift"); !strings.Contains(text, "⟦a<|im_end|>") {
+		t.Error(text)
+	}
+}

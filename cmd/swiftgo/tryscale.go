@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"swiftgo/api"
@@ -92,15 +91,10 @@ func (x *trial) weigh(scale api.LossScale, line []byte) (any, error) {
 // weight returns a weight as it is shown: nil where labels alone say what is
 // trained on, since neither the loss scales nor the messages have any but 0 and 1.
 func (x *trial) weight(w float32, all []float32) any {
-	for _, name := range strings.Split(x.name, "+") {
-		if !slices.Contains([]string{"default", "last_round", "all", "base", "ignore_empty_think", "ignore_think_prefix"}, strings.TrimSpace(name)) {
-			return w
-		}
+	if all == nil && recipe.Binary(x.name) {
+		return nil
 	}
-	if all != nil {
-		return w
-	}
-	return nil
+	return w
 }
 
 // characters is a tokenizer with one token a code point, where there is none.

@@ -79,7 +79,8 @@ func encoder(c *Config, conf *model.Config, tok *tokenizer.Tokenizer, tools api.
 		return nil, err
 	}
 	return &template.Encoder{Chat: chat, Tokenizer: tok, Scale: scale, Tools: tools, System: c.System,
-		MaxLength: length, Vocab: conf.VocabSize, Truncation: c.TruncationStrategy}, nil
+		MaxLength: length, Vocab: conf.VocabSize, Truncation: c.TruncationStrategy,
+		MaskOnly: c.Compat == "ms-swift" && Binary(names)}, nil
 }
 
 const ignoreEmptyThink = "ignore_empty_think"

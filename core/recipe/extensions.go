@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"swiftgo/api"
@@ -84,4 +85,15 @@ func LossScale(text string, reg *registry.Registry) (api.LossScale, error) {
 		chain = append(chain, s)
 	}
 	return template.Chain(chain...), nil
+}
+
+// Binary reports whether the loss scales that text names have no weights but 0
+// and 1, so that labels alone say what is trained on.
+func Binary(text string) bool {
+	for _, name := range strings.Split(text, "+") {
+		if !slices.Contains([]string{"default", "last_round", "all", "base", "ignore_empty_think", "ignore_think_prefix"}, strings.TrimSpace(name)) {
+			return false
+		}
+	}
+	return true
 }

@@ -23,6 +23,7 @@ type Encoder struct {
 	Scale     api.LossScale     // a Strategy or a Chain; only Prompt does without
 	Tools     api.AgentTemplate // nil: conversations with tools are an error
 	System    string            // the system prompt of conversations without one; "" is the chat template's
+	MaskOnly  bool              // weights say whether a token is trained on, and no more
 
 	Vocab      int    // rows of the model's embedding, which no token may be beyond; 0 is any number
 	MaxLength  int    // in tokens; 0 is any length
@@ -70,6 +71,9 @@ func (e *Encoder) Encode(c *Conversation) ([]*Encoded, error) {
 	var out []*Encoded
 	add := func(from, to int) {
 		if enc := newEncoded(ids[from:to], labels[from:to], weights[from:to]); enc != nil {
+			if e.MaskOnly {
+				enc.Scale = nil
+			}
 			out = append(out, enc)
 		}
 	}
