@@ -170,10 +170,10 @@ func TestLossScaleFile(t *testing.T) {
 // out.
 func TestCompat(t *testing.T) {
 	rows := write(t, "rows.jsonl", `{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "loss_scale": 0.5}]}`)
-	if text := show(t, rows); !strings.Contains(text, "⟦×0.5 a⟧⟦<|im_end|>") {
+	if text := show(t, rows); !strings.Contains(text, "⟦×0.5 <think>\n\n</think>\n\na⟧⟦<|im_end|>") {
 		t.Error(text)
 	}
-	if text := show(t, rows, "--compat", "ms-swift"); !strings.Contains(text, "⟦a<|im_end|>") {
+	if text := show(t, rows, "--compat", "ms-swift"); !strings.Contains(text, "⟦<think>\n\n</think>\n\na<|im_end|>") {
 		t.Error(text)
 	}
 }
