@@ -32,7 +32,8 @@ func pluginTryCommand(s *settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "try KIND NAME", Short: "call one extension on JSON lines from standard input", Args: cobra.ExactArgs(2),
 		Long: `Call one extension, built in or from a plugin, on JSON lines from standard input. For each
-line there is one line of output: {"ok": …} or {"error": "…"}.
+line there is one line of output: {"ok": …} or {"error": "…"}. Where a template understands
+only some of a model's calls, {"ok": …, "warning": "…"} has those.
 
   orm, prm        {"text": …, "truth": …, "messages": […], "row": {…}}
   loss            {"logits": [[[…]]], "labels": [[…]], "loss_scale": [[…]], "num_items_in_batch": n}
@@ -84,6 +85,12 @@ type trial struct {
 	tok  *tokenizer.Tokenizer // nil without --model
 }
 
+// partly is an answer beside which something was not understood.
+type partly struct {
+	value any
+	err   error
+}
+
 // tries are the kinds that try can call, each on one line.
 var tries = map[string]func(x *trial, line []byte) (any, error){
 	"orm": tryORM, "prm": tryPRM, "loss": tryLoss, "metric": tryMetric, "optimizer": tryOptimizer, "loss_scale": tryLossScale,
@@ -124,23 +131,18 @@ func try(ctx context.Context, c *recipe.Config, reg *registry.Registry, kind, na
 		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
 			continue
 		}
-		var answer struct {
-			OK    any    `json:"ok,omitempty"`
-			Error string `json:"error,omitempty"`
-		}
 		var v any
 		err := reg.Guard(func() (err error) {
 			v, err = f(x, lines.Bytes())
 			return err
 		})
-		if err != nil {
-			answer.Error = err.Error()
-			if err := e.Encode(answer); err != nil {
-				return err
-			}
-			continue
+		answer := map[string]any{"ok": v}
+		if part, ok := v.(partly); ok {
+			answer = map[string]any{"ok": part.value, "warning": part.err.Error()}
+		} else if err != nil {
+			answer = map[string]any{"error": err.Error()}
 		}
-		if err := e.Encode(map[string]any{"ok": v}); err != nil {
+		if err := e.Encode(answer); err != nil {
 			return fmt.Errorf("the answer of %s %s is no JSON: %w", kind, name, err)
 		}
 	}
@@ -354,6 +356,7 @@ func tryAgentTemplate(x *trial, line []byte) (any, error) {
 	var l struct {
 		Method    string            `json:"method"`
 		Tools     []json.RawMessage `json:"tools"`
+		Prewrap   *bool             `json:"prewrap"` // false: tools as they are, not in {"type": "function", …}
 		System    *string           `json:"system"`
 		User      api.Message       `json:"user_message"`
 		Calls     []contentLine     `json:"tool_calls"`
@@ -380,6 +383,9 @@ func tryAgentTemplate(x *trial, line []byte) (any, error) {
 			if err != nil {
 				return nil, fmt.Errorf("tool %d: %w", i, err)
 			}
+			if l.Prewrap != nil && !*l.Prewrap {
+				t.JSON = text
+			}
 			p.Tools = append(p.Tools, t)
 		}
 		system, err := a.FormatTools(p)
@@ -396,11 +402,8 @@ func tryAgentTemplate(x *trial, line []byte) (any, error) {
 		return a.FormatCalls(calls)
 	case "format_tool_responses":
 		r := &api.ToolResults{Assistant: l.Assistant, Chat: api.Chat{Prompt: l.Chat.Prompt, Separator: l.Chat.Separator}}
-		if r.Chat.Prompt == nil {
-			r.Chat = api.Chat{Prompt: []string{"<|im_start|>user\n{{QUERY}}<|im_end|>\n<|im_start|>assistant\n"}, Separator: []string{"<|im_end|>\n"}}
-		}
 		for _, m := range l.Results {
-			r.Results = append(r.Results, api.ToolResult{Name: m.Name, Content: m.Content})
+			r.Results = append(r.Results, api.ToolResult{Name: m.Name, ID: m.ID, Content: m.Content})
 		}
 		prompt, err := a.FormatResults(r)
 		return map[string]any{"assistant_content": r.Assistant, "prompt": prompt}, err
@@ -409,7 +412,10 @@ func tryAgentTemplate(x *trial, line []byte) (any, error) {
 		if calls == nil {
 			calls = []api.ToolCall{}
 		}
-		return calls, err
+		if err != nil {
+			return partly{calls, err}, nil
+		}
+		return calls, nil
 	}
 	return nil, fmt.Errorf("method is %q, want format_tools, format_tool_calls, format_tool_responses or get_toolcall", l.Method)
 }
@@ -434,6 +440,7 @@ func (c *contentLine) UnmarshalJSON(line []byte) error {
 
 type resultLine struct {
 	Name    string `json:"name"`
+	ID      string `json:"tool_call_id"`
 	Content string `json:"content"`
 }
 

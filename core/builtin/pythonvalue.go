@@ -129,6 +129,16 @@ func decode(text string) (any, error) {
 	return nil, err
 }
 
+// PythonJSON writes what JSON or a Python literal says as Python's json.dumps
+// does, the form that models were trained to read.
+func PythonJSON(text string) (string, error) {
+	v, err := decode(text)
+	if err != nil {
+		return "", err
+	}
+	return dumps(v), nil
+}
+
 // decodeObject reads a JSON object.
 func decodeObject(text []byte) (*object, error) {
 	v, err := decodeJSON(text)

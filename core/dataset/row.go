@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -341,6 +342,7 @@ func parseTools(raw json.RawMessage) ([]api.Tool, error) {
 func ParseTool(raw json.RawMessage) (api.Tool, error) {
 	type function struct {
 		Name        string
+		ForModel    string `json:"name_for_model"` // as Qwen's first models had it
 		Description string
 		Parameters  json.RawMessage
 	}
@@ -359,10 +361,11 @@ func ParseTool(raw json.RawMessage) (api.Tool, error) {
 			text = json.RawMessage(`{"type": "function", "function": ` + string(raw) + `}`)
 		}
 	}
-	if f.Name == "" {
+	name := cmp.Or(f.ForModel, f.Name)
+	if name == "" {
 		return api.Tool{}, errors.New("has no name")
 	}
-	return api.Tool{Name: f.Name, Description: f.Description, Parameters: f.Parameters, JSON: text}, nil
+	return api.Tool{Name: name, Description: f.Description, Parameters: f.Parameters, JSON: text}, nil
 }
 
 // answered reports whether there is something that the assistant said.
