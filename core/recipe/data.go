@@ -61,9 +61,12 @@ func encoder(c *Config, conf *model.Config, tok *tokenizer.Tokenizer, tools api.
 	if err != nil {
 		return nil, err
 	}
-	chat, err := template.Find(c.Template, c.UseChatTemplate, tok)
+	chat, err := c.chat(tok)
 	if err != nil {
 		return nil, err
+	}
+	if tools != nil && chat.WritesTools() {
+		return nil, fmt.Errorf("--agent_template is given, and the model's own chat template writes tools itself; want one of them, or --template")
 	}
 	if name := chat.AgentTemplate; tools == nil && name != "" && reg.Has("agent_template", name) == nil { // the family's own
 		if tools, err = reg.AgentTemplate(name); err != nil {
@@ -81,6 +84,14 @@ func encoder(c *Config, conf *model.Config, tok *tokenizer.Tokenizer, tools api.
 	return &template.Encoder{Chat: chat, Tokenizer: tok, Scale: scale, Tools: tools, System: c.System,
 		MaxLength: length, Vocab: conf.VocabSize, Truncation: c.TruncationStrategy,
 		MaskOnly: c.Compat == "ms-swift" && Binary(names)}, nil
+}
+
+// chat returns the chat template.
+func (c *Config) chat(tok *tokenizer.Tokenizer) (*template.Chat, error) {
+	if c.TemplateBackend == "jinja" && c.UseChatTemplate {
+		return template.Own(tok)
+	}
+	return template.Find(c.Template, c.UseChatTemplate, tok)
 }
 
 const ignoreEmptyThink = "ignore_empty_think"

@@ -96,7 +96,7 @@ func Infer(ctx context.Context, c Config, o InferOptions, reg *registry.Registry
 			return nil, err
 		}
 	}
-	chat, err := template.Find(c.Template, c.UseChatTemplate, tok)
+	chat, err := c.chat(tok)
 	if err != nil {
 		return nil, err
 	}

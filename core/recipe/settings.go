@@ -106,6 +106,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("--streaming wants --max_steps: how many steps the rows make is not known before they are read")
 	case c.Streaming && (c.SplitDatasetRatio > 0 || c.LoadFromCacheFile):
 		return fmt.Errorf("--streaming goes with neither --split_dataset_ratio nor --load_from_cache_file; want --val_dataset, or no streaming (rows and tokens are kept on disk in any case)")
+	case c.TemplateBackend == "jinja" && c.Template != "":
+		return fmt.Errorf("--template_backend jinja is the model's own chat template, and --template names another; want one of them")
 	case c.PackingLength > 0 && !c.Packing:
 		return fmt.Errorf("--packing_length is given, and --packing is not")
 	case len(c.Adapters) > 1:

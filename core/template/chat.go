@@ -3,7 +3,8 @@
 // Read [Encoder.Encode] first; the files follow its course. A [Conversation]
 // becomes turns, its tools written by an agent template (conversation.go,
 // thinking.go); the turns become segments of text, written by the [Chat] template
-// (chat.go, families.go, render.go); the loss scale weighs the segments (scale.go); stretches of equal
+// (chat.go, families.go, render.go) or by the Jinja template that the model brings
+// (own.go); the loss scale weighs the segments (scale.go); stretches of equal
 // weight become tokens (encode.go). The results are those of ms-swift.
 package template
 
@@ -45,11 +46,17 @@ type Chat struct {
 
 	trim        bool // read messages as trimmed returns them
 	trimNewline bool // write the text as trimNewlines does
+
+	own *own // writes conversations in place of all this, if it is not nil
 }
 
 // Rounds reports whether a conversation may have several rounds. If not, the
 // last one is all that is read.
 func (c *Chat) Rounds() bool { return c.Separator != nil }
+
+// WritesTools reports whether the template writes tools and their calls itself,
+// without an agent template.
+func (c *Chat) WritesTools() bool { return c.own != nil }
 
 // The pieces of a Chat that are whole tokens.
 const (
@@ -71,8 +78,10 @@ func Names() []string {
 }
 
 // Find returns the chat template of that name, with the tokenizer's end of
-// text. Without a name it guesses one from the tokenizer, and logs where that
-// found none; without use of chat templates it is the template "none".
+// text. Without a name it guesses one from the tokenizer: where the family is
+// unknown, it is that of the model itself, and where it has none that can be
+// used, "default", and that is logged. Without use of chat templates it is the
+// template "none".
 func Find(name string, useChatTemplate bool, tok *tokenizer.Tokenizer) (*Chat, error) {
 	switch {
 	case !useChatTemplate:
@@ -80,11 +89,11 @@ func Find(name string, useChatTemplate bool, tok *tokenizer.Tokenizer) (*Chat, e
 	case name == "":
 		name = Guess(tok.ChatTemplate, func(token string) bool { _, ok := tok.ID(token); return ok })
 		if name == "default" {
-			why := "the model has no chat template"
-			if tok.ChatTemplate != "" {
-				why = "the model's chat template is of a family unknown here"
+			own, err := Own(tok)
+			if err == nil {
+				return own, nil
 			}
-			slog.Warn(why+"; its conversations are written as plain text", "template", name)
+			slog.Warn("conversations are written as plain text", "template", name, "because", err)
 		}
 	}
 	c, ok := chats[name]

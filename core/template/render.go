@@ -22,6 +22,9 @@ var onlyLastRound sync.Once
 // render writes the conversation; answered says that its last answer is whole,
 // history that thoughts stay in the rounds before the last.
 func (e *Encoder) render(c *Conversation, answered, history bool) ([]segment, error) {
+	if e.Chat.own != nil {
+		return e.Chat.own.render(e, c, answered)
+	}
 	turns, system, err := e.turns(c, history)
 	if err != nil {
 		return nil, err
