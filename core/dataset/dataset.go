@@ -33,8 +33,9 @@ import (
 // Row is one row of a file.
 type Row struct {
 	template.Conversation
-	Source  string         // where it stands, such as train.jsonl:17
-	Columns map[string]any // what else it holds, as JSON values
+	Rejected *template.Conversation // that is worse, of preference data, or nil
+	Source   string                 // where it stands, such as train.jsonl:17
+	Columns  map[string]any         // what else it holds, as JSON values
 }
 
 // Dataset is the rows of one or more files, in the order of the files, or mixed.

@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"strings"
 
@@ -33,15 +34,23 @@ type message struct {
 
 // block is a part of a content that is a list, in OpenAI's or Anthropic's way.
 type block struct {
-	Type    string
-	Text    *string
+	Type     string
+	Text     *string
+	Image    string // of image
+	ImageURL struct {
+		URL string
+	} `json:"image_url"`
 	Name    string          // of tool_use
 	Input   json.RawMessage // of tool_use
 	Content json.RawMessage // of tool_result
 }
 
-// parseMessages reads the column name, a list of messages or its text.
-func parseMessages(name string, raw json.RawMessage) ([]template.Message, error) {
+// imageMark stands in a text for an image.
+const imageMark = "<image>"
+
+// parseMessages reads the column name, a list of messages or its text, and adds
+// the images in them.
+func parseMessages(name string, raw json.RawMessage, images *[]image) ([]template.Message, error) {
 	var list []json.RawMessage
 	if err := json.Unmarshal(literal(raw), &list); err != nil {
 		return nil, bad("messages is no list", "%s is %.40s, want a list of messages", name, raw)
@@ -55,7 +64,7 @@ func parseMessages(name string, raw json.RawMessage) ([]template.Message, error)
 		if err := json.Unmarshal(raw, &m); err != nil || raw[0] != '{' {
 			return nil, bad("bad message", "%s[%d] is %.60s, want an object with role and content", name, i, raw)
 		}
-		messages, err := m.read()
+		messages, err := m.read(images)
 		if err != nil {
 			e := err.(*rowError)
 			return nil, bad(e.reason, "%s[%d] %s", name, i, e.text)
@@ -67,7 +76,7 @@ func parseMessages(name string, raw json.RawMessage) ([]template.Message, error)
 
 // read returns the messages that m stands for: more than one if it calls tools
 // besides saying something.
-func (m *message) read() ([]template.Message, error) {
+func (m *message) read(images *[]image) ([]template.Message, error) {
 	word := m.Role
 	if word == nil {
 		word = m.From
@@ -101,6 +110,9 @@ func (m *message) read() ([]template.Message, error) {
 			if err != nil {
 				return nil, err
 			}
+			if url := cmp.Or(b.Image, b.ImageURL.URL); text == imageMark && url != "" {
+				*images = append(*images, image{Path: &url})
+			}
 			if n := len(out); n > 0 && out[n-1].Role == role && role != template.ToolCall && role != template.Tool {
 				out[n-1].Content += text
 				continue
@@ -132,6 +144,8 @@ func (b *block) read(role string) (string, string, error) {
 	switch {
 	case b.Type == "text" && b.Text != nil:
 		return role, *b.Text, nil
+	case b.Type == "image" && b.Image != "", b.Type == "image_url" && b.ImageURL.URL != "":
+		return role, imageMark, nil
 	case b.Type == "tool_use" && role == template.Assistant:
 		return template.ToolCall, callText(b.Name, b.Input), nil
 	case b.Type == "tool_result" && b.Content != nil:

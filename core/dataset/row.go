@@ -93,16 +93,19 @@ func (cols columns) row(rename map[string]string) (Row, error) {
 			delete(cols, name)
 		}
 	}
-	if err := cols.mendImages(); err != nil {
-		return Row{}, err
-	}
-	row, err := cols.conversation()
+	images, err := cols.images()
 	if err != nil {
 		return Row{}, err
 	}
-	var rejected string
-	if _, answer := row.Cut(); json.Unmarshal(cols["rejected_response"], &rejected) == nil && rejected == answer {
-		return Row{}, bad("the answer is rejected", "rejected_response is the same as the answer, %.40q", answer)
+	row, err := cols.conversation(&images)
+	if err != nil {
+		return Row{}, err
+	}
+	if row.Rejected, err = cols.rejected(row.Messages, &images); err != nil {
+		return Row{}, err
+	}
+	if images != nil {
+		cols["images"], _ = json.Marshal(images) // texts and bytes cannot fail
 	}
 	if row.Tools, err = parseTools(cols["tools"]); err != nil {
 		return Row{}, err
@@ -121,31 +124,69 @@ func (cols columns) row(rename map[string]string) (Row, error) {
 	return row, nil
 }
 
-// mendImages gives images the form of a list of {"bytes": …, "path": …}.
-func (cols columns) mendImages() error {
+// image is an image as datasets of transformers have it.
+type image struct {
+	Bytes []byte  `json:"bytes"`
+	Path  *string `json:"path"`
+}
+
+// images takes out the columns of images: one or a list, of paths or as they are
+// here.
+func (cols columns) images() ([]image, error) {
+	var images []image
 	for _, name := range []string{"image", "images"} {
 		raw, ok := cols[name]
 		if !ok {
 			continue
 		}
+		delete(cols, name)
 		var list []json.RawMessage
 		if json.Unmarshal(raw, &list) != nil {
 			list = []json.RawMessage{raw}
 		}
-		type image struct {
-			Bytes []byte  `json:"bytes"`
-			Path  *string `json:"path"`
-		}
-		images := make([]image, len(list))
 		for i, raw := range list {
-			if json.Unmarshal(raw, &images[i].Path) != nil && json.Unmarshal(raw, &images[i]) != nil {
-				return bad("bad image", "%s[%d] is %.40s, want a path", name, i, raw)
+			var x image
+			if json.Unmarshal(raw, &x.Path) != nil && json.Unmarshal(raw, &x) != nil {
+				return nil, bad("bad image", "%s[%d] is %.40s, want a path", name, i, raw)
 			}
+			images = append(images, x)
 		}
-		delete(cols, name)
-		cols["images"], _ = json.Marshal(images) // texts and bytes cannot fail
 	}
-	return nil
+	return images, nil
+}
+
+// rejected returns the conversation that is worse than messages, nil if the row
+// has none: other messages in the place of those after the user's last.
+func (cols columns) rejected(messages []template.Message, images *[]image) (*template.Conversation, error) {
+	if raw, ok := cols["rejected_messages"]; ok {
+		all, err := parseMessages("rejected_messages", raw, images)
+		return &template.Conversation{Messages: all}, err
+	}
+	raw, ok := cols["rejected_response"]
+	if !ok {
+		return nil, nil
+	}
+	kept := len(messages)
+	for kept > 0 && messages[kept-1].Role != template.User {
+		kept--
+	}
+	var worse []template.Message
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		worse = []template.Message{{Role: template.Assistant, Content: text}}
+	} else {
+		var err error
+		if worse, err = parseMessages("rejected_response", raw, images); err != nil {
+			return nil, err
+		}
+	}
+	if slices.ContainsFunc(worse, func(m template.Message) bool { return m.Role == template.User }) {
+		return nil, bad("the user is rejected", "rejected_response has a message of the user, want only what comes after the last one")
+	}
+	if slices.Equal(worse, messages[kept:]) {
+		return nil, bad("the answer is rejected", "rejected_response is the same as the answer, %.40q", worse[0].Content)
+	}
+	return &template.Conversation{Messages: slices.Concat(messages[:kept], worse)}, nil
 }
 
 func notObject(data []byte, err error) error {
@@ -158,19 +199,19 @@ func notObject(data []byte, err error) error {
 
 // conversation reads the messages and takes the columns that it read out of
 // cols.
-func (cols columns) conversation() (Row, error) {
+func (cols columns) conversation(images *[]image) (Row, error) {
 	for _, name := range []string{"messages", "conversations", "conversation"} {
 		if raw, ok := cols[name]; ok {
 			delete(cols, name)
-			return cols.fromMessages(name, raw)
+			return cols.fromMessages(name, raw, images)
 		}
 	}
 	return cols.fromQuery()
 }
 
 // fromMessages reads a list of messages.
-func (cols columns) fromMessages(name string, raw json.RawMessage) (Row, error) {
-	messages, err := parseMessages(name, raw)
+func (cols columns) fromMessages(name string, raw json.RawMessage, images *[]image) (Row, error) {
+	messages, err := parseMessages(name, raw, images)
 	if err != nil {
 		return Row{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,6 +64,54 @@ func TestVectors(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestPreferences reads the conversation that is rejected, and images.
+func TestPreferences(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(vectors, "template_inputs.json"))
+	if err != nil {
+		t.Skip("no vectors: ", err)
+	}
+	type inputs struct {
+		Messages []any
+		Images   []string
+		Label    any
+	}
+	var v struct {
+		Inputs   []json.RawMessage
+		Expected []struct {
+			Error            string
+			Chosen, Rejected *inputs
+		}
+	}
+	if err := json.Unmarshal(data, &v); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range v.Expected {
+		row, err := ParseRow(v.Inputs[i], nil)
+		if (err != nil) != (want.Error != "") {
+			t.Errorf("%s: %v", v.Inputs[i], err)
+		}
+		if err != nil {
+			continue
+		}
+		var images []string
+		list, _ := row.Columns["images"].([]any)
+		for _, x := range list {
+			images = append(images, x.(map[string]any)["path"].(string))
+		}
+		if got := plain(row.Messages); !reflect.DeepEqual(got, standard(want.Chosen.Messages)) || !slices.Equal(images, want.Chosen.Images) || row.Columns["label"] != want.Chosen.Label {
+			t.Errorf("%s: %v, %v", v.Inputs[i], got, images)
+		}
+		switch {
+		case (row.Rejected == nil) != (want.Rejected == nil):
+			t.Errorf("%s: rejected %v", v.Inputs[i], row.Rejected)
+		case row.Rejected != nil:
+			if got := plain(row.Rejected.Messages); !reflect.DeepEqual(got, standard(want.Rejected.Messages)) {
+				t.Errorf("%s: rejected %v", v.Inputs[i], got)
+			}
+		}
 	}
 }
 
