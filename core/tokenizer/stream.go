@@ -30,18 +30,44 @@ func (s *Stream) Flush() string {
 	return text
 }
 
+// longestWait is how many ids may wait for the rest of a character. It has four
+// bytes at most, so where more wait, all but the last few are no character.
+const longestWait = 8
+
 func (s *Stream) take(all bool) string {
 	old := s.t.Decode(s.ids[:s.shown], true)
 	text := s.t.Decode(s.ids, true)
-	if len(text) <= len(old) || strings.HasSuffix(text, "\uFFFD") && !all {
+	end := len(s.ids)
+	if strings.HasSuffix(text, "\uFFFD") && !all {
+		if end-s.shown < longestWait {
+			return ""
+		}
+		if end, text = s.whole(text); end == 0 {
+			return ""
+		}
+	}
+	if len(text) <= len(old) {
 		return ""
 	}
-	s.ids = append(s.ids[:0], s.ids[s.shown:]...)
-	s.shown = len(s.ids)
+	was := s.shown
+	s.ids = append(s.ids[:0], s.ids[was:]...)
+	s.shown = end - was
 	if !strings.HasPrefix(text, old) {
 		// A byte that fits nowhere made a whole run of byte tokens invalid,
 		// part of which is given out already.
-		return s.t.Decode(s.ids, true)
+		return s.t.Decode(s.ids[:s.shown], true)
 	}
 	return text[len(old):]
+}
+
+// whole returns how many of the ids can be given out, and the text of those: all
+// but three, in which a character may have begun, or less, so that none is cut in
+// two. It is 0 if there is no such place.
+func (s *Stream) whole(text string) (int, string) {
+	for end := len(s.ids) - 3; end > s.shown && end >= len(s.ids)-6; end-- {
+		if part := s.t.Decode(s.ids[:end], true); strings.HasPrefix(text, part) {
+			return end, part
+		}
+	}
+	return 0, ""
 }

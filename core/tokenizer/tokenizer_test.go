@@ -372,6 +372,23 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
+// TestStreamOfNoCharacters streams bytes that are no characters, with some that
+// are among them: what waits must not grow.
+func TestStreamOfNoCharacters(t *testing.T) {
+	tk := loadSmall(t)
+	for _, text := range []string{strings.Repeat("\uFFFD", 3000), strings.Repeat("\uFFFD", 20) + "好" + strings.Repeat("\uFFFD", 9) + "\U0001F600\uFFFDa"} {
+		s, got := NewStream(tk), ""
+		for _, id := range tk.Encode(text, false) {
+			if got += s.Push(id); len(s.ids) > 40 {
+				t.Fatalf("%d ids wait", len(s.ids))
+			}
+		}
+		if got += s.Flush(); got != text {
+			t.Errorf("%.60q streamed as %.60q", text, got)
+		}
+	}
+}
+
 func FuzzEncodeDecode(f *testing.F) {
 	tk := loadSmall(f)
 	f.Add("hello <|im_end|> wörld 你好 \U0001F600\r\n")
