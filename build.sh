@@ -71,7 +71,7 @@ test)
 	library
 	host
 	contrib
-	go test -trimpath ./... "$@"
+	go test -trimpath -timeout 30m ./... "$@" # on a machine that has compiled nothing yet it takes ten minutes
 	;;
 quickstart)
 	shift
