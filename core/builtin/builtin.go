@@ -5,7 +5,7 @@
 //	loss            cross_entropy
 //	loss scale      default, last_round, all, base, react, hermes, qwen, agentflan, alpha_umi, ignore_empty_think, ignore_think_prefix
 //	metric          acc
-//	optimizer       adamw
+//	optimizer       adamw, multimodal, lorap, adamw_8bit, adafactor, sgd, lion, muon, muonclip, galore, apollo
 //	callback        early_stop
 //	tuner           full, lora
 //	agent template  hermes
@@ -25,8 +25,11 @@ func Exports() api.Exports {
 			"base": scale(keyed{}), "react": scale(react), "alpha_umi": scale(alphaUMI), "qwen": scale(qwen), "agentflan": scale(agentFlan),
 			"hermes": scale(hermesCalls), "ignore_empty_think": scale(emptyThink), "ignore_think_prefix": scale(thinkPrefix),
 		},
-		Metrics:        api.Metrics{"acc": newAcc},
-		Optimizers:     api.Optimizers{"adamw": newAdamW},
+		Metrics: api.Metrics{"acc": newAcc},
+		Optimizers: api.Optimizers{
+			"adamw": newAdamW, "multimodal": newAdamW, "lorap": newLoraPlus, "adamw_8bit": newAdamW8bit, "adafactor": newAdafactor, "sgd": newSGD,
+			"lion": newLion, "muon": newMuon, "muonclip": newMuonClip, "galore": newGalore, "apollo": newApollo,
+		},
 		Callbacks:      api.Callbacks{"early_stop": newEarlyStop},
 		AgentTemplates: api.AgentTemplates{"hermes": newHermes},
 		Tuners:         api.Tuners{"full": newFull, "lora": newLora},
