@@ -68,7 +68,8 @@ type Config struct {
 	TargetModules []string `koanf:"target_modules" own:"lora.target_modules" help:"linear layers that LoRA attaches to, or all-linear"`
 
 	LearningRate              float64 `koanf:"learning_rate" help:"highest learning rate (default: 1e-4, full 1e-5)"`
-	LrSchedulerType           string  `koanf:"lr_scheduler_type" help:"cosine, linear, constant or constant_with_warmup"`
+	LrSchedulerType           string  `koanf:"lr_scheduler_type" help:"one of transformers: cosine, linear, constant, constant_with_warmup, cosine_with_restarts, cosine_with_min_lr, cosine_warmup_with_min_lr, polynomial, inverse_sqrt or warmup_stable_decay"`
+	LrSchedulerKwargs         string  `koanf:"lr_scheduler_kwargs" help:"JSON of its settings by transformers' names, e.g. {\"min_lr_rate\": 0.1}"`
 	WarmupSteps               int     `koanf:"warmup_steps" help:"optimizer steps of warm-up"`
 	WarmupRatio               float64 `koanf:"warmup_ratio" help:"share of the steps that is warm-up"`
 	WeightDecay               float64 `koanf:"weight_decay" help:"weight decay"`

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"swiftgo/api"
 	"swiftgo/core/dataset"
 	"swiftgo/core/model"
 	"swiftgo/core/tokenizer"
@@ -65,7 +64,6 @@ func (c *Config) check() error {
 		{"stopping_strategy", c.StoppingStrategy, []string{"first_exhausted", "all_exhausted"}},
 		{"template_backend", c.TemplateBackend, []string{"swift", "jinja"}},
 		{"compat", c.Compat, []string{"", "ms-swift"}},
-		{"lr_scheduler_type", c.LrSchedulerType, []string{"cosine", "linear", "constant", "constant_with_warmup"}},
 		{"plugin_on_panic", c.PluginOnPanic, []string{"stop", "disable"}},
 		{"save_strategy", c.SaveStrategy, []string{"steps", "epoch", "no"}},
 		{"eval_strategy", c.EvalStrategy, []string{"steps", "epoch", "no"}},
@@ -110,6 +108,9 @@ func (c *Config) check() error {
 		return fmt.Errorf("--packing_length is given, and --packing is not")
 	case len(c.Adapters) > 1:
 		return fmt.Errorf("--adapters names %d directories; training goes on from one", len(c.Adapters))
+	}
+	if _, err := c.scheduler(); err != nil {
+		return err
 	}
 	_, err := size(c.MaxShardSize)
 	return err
@@ -187,18 +188,4 @@ func (c *Config) steps(train *dataset.Loader) int {
 		return c.MaxSteps
 	}
 	return int(math.Ceil(c.NumTrainEpochs * float64(train.StepsPerEpoch())))
-}
-
-// schedule returns the learning rate of --lr_scheduler_type.
-func (c *Config) schedule(steps int) api.Schedule {
-	warmup := (&api.Args{WarmupSteps: c.WarmupSteps, WarmupRatio: c.WarmupRatio}).Warmup(steps)
-	switch c.LrSchedulerType {
-	case "cosine":
-		return api.Cosine(c.LearningRate, warmup, steps)
-	case "linear":
-		return api.LinearDecay(c.LearningRate, warmup, steps)
-	case "constant_with_warmup":
-		return api.Constant(c.LearningRate, warmup)
-	}
-	return api.Constant(c.LearningRate, 0)
 }

@@ -87,7 +87,9 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer, b
 		return nil, err
 	}
 	if schedule == nil {
-		schedule = c.schedule(steps)
+		if schedule, err = c.schedule(steps); err != nil {
+			return nil, err
+		}
 	}
 	if err := reg.CheckOwn(); err != nil {
 		return nil, err
