@@ -6,7 +6,7 @@
 //	loss scale      default, last_round, all, base, react, hermes, qwen, agentflan, alpha_umi, ignore_empty_think, ignore_think_prefix
 //	metric          acc
 //	optimizer       adamw, multimodal, lorap, adamw_8bit, adafactor, sgd, lion, muon, muonclip, galore, apollo
-//	callback        early_stop
+//	callback        early_stop, lisa, perf_log, graceful_exit
 //	tuner           full, lora
 //	agent template  hermes
 //	ORM             math
@@ -30,7 +30,7 @@ func Exports() api.Exports {
 			"adamw": newAdamW, "multimodal": newAdamW, "lorap": newLoraPlus, "adamw_8bit": newAdamW8bit, "adafactor": newAdafactor, "sgd": newSGD,
 			"lion": newLion, "muon": newMuon, "muonclip": newMuonClip, "galore": newGalore, "apollo": newApollo,
 		},
-		Callbacks:      api.Callbacks{"early_stop": newEarlyStop},
+		Callbacks:      api.Callbacks{"early_stop": newEarlyStop, "lisa": newLisa, "perf_log": newPerfLog, "graceful_exit": newGracefulExit},
 		AgentTemplates: api.AgentTemplates{"hermes": newHermes},
 		Tuners:         api.Tuners{"full": newFull, "lora": newLora},
 		ORMs:           api.ORMs{"math": newMath},
