@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"swiftgo/core/dataset"
 	"swiftgo/core/model"
@@ -52,7 +53,35 @@ func (c *Config) Complete() error {
 		c.Threads = runtime.NumCPU()
 	}
 	c.MetricForBestModel = strings.TrimPrefix(c.MetricForBestModel, "eval_")
+	if err := c.imply(); err != nil {
+		return err
+	}
 	return c.check()
+}
+
+// imply chooses the extensions that other settings are for, as ms-swift does.
+func (c *Config) imply() error {
+	for _, callback := range []struct {
+		name  string
+		given bool
+	}{{"early_stop", c.EarlyStopInterval > 0}, {"lisa", c.LisaActivatedLayers > 0}} {
+		if callback.given && !slices.Contains(c.Callbacks, callback.name) {
+			c.Callbacks = append(slices.Clone(c.Callbacks), callback.name)
+		}
+	}
+	for _, optimizer := range []struct {
+		flag, name string
+		given      bool
+	}{{"lorap_lr_ratio", "lorap", c.LorapLrRatio > 0}, {"use_galore", "galore", c.UseGalore}} {
+		switch {
+		case !optimizer.given || c.Optimizer == optimizer.name:
+		case c.Optimizer != Default().Optimizer:
+			return fmt.Errorf("--%s chooses the optimizer %s, and --optimizer %s is given; want one of them", optimizer.flag, optimizer.name, c.Optimizer)
+		default:
+			c.Optimizer = optimizer.name
+		}
+	}
+	return nil
 }
 
 func (c *Config) check() error {
@@ -64,6 +93,7 @@ func (c *Config) check() error {
 		{"stopping_strategy", c.StoppingStrategy, []string{"first_exhausted", "all_exhausted"}},
 		{"template_backend", c.TemplateBackend, []string{"swift", "jinja"}},
 		{"compat", c.Compat, []string{"", "ms-swift"}},
+		{"nan_policy", c.NanPolicy, []string{"stop", "skip", "log"}},
 		{"plugin_on_panic", c.PluginOnPanic, []string{"stop", "disable"}},
 		{"save_strategy", c.SaveStrategy, []string{"steps", "epoch", "no"}},
 		{"eval_strategy", c.EvalStrategy, []string{"steps", "epoch", "no"}},
@@ -83,6 +113,8 @@ func (c *Config) check() error {
 		{"learning_rate", c.LearningRate, 0}, {"weight_decay", c.WeightDecay, 0}, {"warmup_steps", float64(c.WarmupSteps), 0}, {"warmup_ratio", c.WarmupRatio, 0},
 		{"max_grad_norm", c.MaxGradNorm, 0}, {"num_train_epochs", c.NumTrainEpochs, 0}, {"split_dataset_ratio", c.SplitDatasetRatio, 0},
 		{"logging_steps", float64(c.LoggingSteps), 0}, {"save_total_limit", float64(c.SaveTotalLimit), 0}, {"max_length", float64(c.MaxLength), 0},
+		{"vit_lr", c.VitLr, 0}, {"aligner_lr", c.AlignerLr, 0}, {"lorap_lr_ratio", c.LorapLrRatio, 0}, {"neftune_noise_alpha", c.NeftuneNoiseAlpha, 0},
+		{"early_stop_interval", float64(c.EarlyStopInterval), 0}, {"lisa_activated_layers", float64(c.LisaActivatedLayers), 0},
 		{"packing_length", float64(c.PackingLength), 0}, {"dataset_num_proc", float64(c.DatasetNumProc), 0},
 	} {
 		if !(n.value >= n.min) {
@@ -106,14 +138,35 @@ func (c *Config) check() error {
 		return fmt.Errorf("--streaming goes with neither --split_dataset_ratio nor --load_from_cache_file; want --val_dataset, or no streaming (rows and tokens are kept on disk in any case)")
 	case c.PackingLength > 0 && !c.Packing:
 		return fmt.Errorf("--packing_length is given, and --packing is not")
+	case c.GroupByLength && (c.Packing || c.Streaming):
+		return fmt.Errorf("--group_by_length goes with neither --packing, whose packs are of one length, nor --streaming, which does not know the lengths")
+	case slices.Contains(c.Callbacks, "lisa") && c.TunerType != "full":
+		return fmt.Errorf("lisa is for --tuner_type full, and it is %s", c.TunerType)
+	case (c.VitLr > 0 || c.AlignerLr > 0 || len(c.LrGroups) > 0) && !slices.Contains(families["optimizer*"], c.Optimizer):
+		return fmt.Errorf("--lr_groups, --vit_lr and --aligner_lr are for built-in optimizers, and --optimizer is %s", c.Optimizer)
 	case len(c.Adapters) > 1:
 		return fmt.Errorf("--adapters names %d directories; training goes on from one", len(c.Adapters))
+	}
+	if _, err := c.wallTime(); err != nil {
+		return err
 	}
 	if _, err := c.scheduler(); err != nil {
 		return err
 	}
 	_, err := size(c.MaxShardSize)
 	return err
+}
+
+// wallTime is --max_wall_time, 0 for none.
+func (c *Config) wallTime() (time.Duration, error) {
+	if c.MaxWallTime == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(c.MaxWallTime)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("--max_wall_time is %q, want a time such as 3h30m or 90s", c.MaxWallTime)
+	}
+	return d, nil
 }
 
 // size reads a number of bytes such as 5GB or 200MB.
@@ -174,7 +227,9 @@ func (c *Config) options(dir string, steps int) trainer.Options {
 		}
 		return trainer.Every{}
 	}
+	limit, _ := c.wallTime() // checked
 	return trainer.Options{
+		NaNPolicy: c.NanPolicy, MaxWallTime: limit,
 		Seed: c.Seed, Steps: steps, MaxGradNorm: c.MaxGradNorm, LoggingSteps: c.LoggingSteps, LogFirst: c.LoggingFirstStep,
 		SaveEvery: every(c.SaveStrategy, c.SaveSteps), EvalEvery: every(c.EvalStrategy, c.EvalSteps), SaveTotalLimit: c.SaveTotalLimit,
 		SaveOnlyModel: c.SaveOnlyModel, Links: c.CreateCheckpointSymlink, BestMetric: c.MetricForBestModel,

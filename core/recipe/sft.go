@@ -81,6 +81,7 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer, b
 	if err != nil {
 		return nil, err
 	}
+	m.NEFTune = c.NeftuneNoiseAlpha
 	steps := c.steps(train)
 	optimizer, schedule, err := reg.Optimizer(c.Optimizer, m.Model, steps)
 	if err != nil {
