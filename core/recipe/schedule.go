@@ -26,16 +26,20 @@ var schedulers = map[string]func(kwargs string) (scheduler, error){
 	"constant_with_warmup": without(func(lr float64, warmup, _ int) api.Schedule { return api.Constant(lr, warmup) }),
 	"cosine":               cosine, "cosine_with_restarts": cosineWithRestarts, "polynomial": polynomial, "inverse_sqrt": inverseSqrt,
 	"cosine_with_min_lr": cosineWithMin, "cosine_warmup_with_min_lr": cosineWarmupWithMin, "warmup_stable_decay": warmupStableDecay,
-	"reduce_lr_on_plateau": func(string) (scheduler, error) {
-		return nil, errors.New("--lr_scheduler_type reduce_lr_on_plateau goes by evaluations, and here the learning rate is a function of the step, so that a run that resumes has the same; want cosine or warmup_stable_decay")
+	plateau: func(string) (scheduler, error) {
+		return nil, errors.New("--lr_scheduler_type " + plateau + " goes by evaluations, and here the learning rate is a function of the step, so that a run that resumes has the same; want cosine or warmup_stable_decay")
 	},
 }
+
+// plateau is the one that is refused.
+const plateau = "reduce_lr_on_plateau"
 
 // scheduler returns what --lr_scheduler_type and --lr_scheduler_kwargs say.
 func (c *Config) scheduler() (scheduler, error) {
 	build, ok := schedulers[c.LrSchedulerType]
 	if !ok {
-		return nil, fmt.Errorf("--lr_scheduler_type is %q, want %s", c.LrSchedulerType, strings.Join(slices.Sorted(maps.Keys(schedulers)), ", "))
+		there := slices.DeleteFunc(slices.Sorted(maps.Keys(schedulers)), func(name string) bool { return name == plateau })
+		return nil, fmt.Errorf("--lr_scheduler_type is %q, want %s", c.LrSchedulerType, strings.Join(there, ", "))
 	}
 	return build(c.LrSchedulerKwargs)
 }
