@@ -45,6 +45,9 @@ func TestResumeOptimizers(t *testing.T) {
 			if len(losses) != 8 || !slices.Equal(losses, again) {
 				t.Errorf("losses\n%v of the run that was killed, want\n%v", again, losses)
 			}
+			if rate := map[string]string{"multimodal": `learning_rate_layers\.0\.`, "lorap": "learning_rate_lora_B"}[name]; rate != "" && len(logged(t, cut, rate)) != 8 {
+				t.Errorf("the log has no %s", rate)
+			}
 			first, _ := losses[0].Float64()
 			if last, _ := losses[7].Float64(); !(last < first) {
 				t.Errorf("the loss goes from %v to %v", first, last)

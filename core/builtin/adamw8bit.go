@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"sort"
 
 	"gorgonia.org/tensor"
 
@@ -77,8 +76,9 @@ func (o *adamW8bit) Step(lr float64) error {
 		p.Update(func(w, g []float32) {
 			*p.steps++
 			rows(p.Param, p.most.Shape()[0], func(from, to int) {
+				var avgs, avgSqs [largestBlock]float32
 				for k := from; k < to; k++ {
-					o.block(p, lr*p.ratio, k, w, g)
+					o.block(p, lr*p.ratio, k, w, g, avgs[:], avgSqs[:])
 				}
 			})
 		})
@@ -86,12 +86,12 @@ func (o *adamW8bit) Step(lr float64) error {
 	return nil
 }
 
-// block is the step of the k-th block.
-func (o *adamW8bit) block(p *bytesOf, lr float64, k int, w, g []float32) {
+// block is the step of the k-th block. The averages are whole numbers for as long
+// as it takes.
+func (o *adamW8bit) block(p *bytesOf, lr float64, k int, w, g, avgs, avgSqs []float32) {
 	from, to := k*o.BlockSize, min((k+1)*o.BlockSize, len(w))
 	w, g, codes, squares := w[from:to], g[from:to], p.avg[from:to], p.avgSq[from:to]
 	most, mostSquare := &p.most.Float32s()[k], &p.mostSquare.Float32s()[k]
-	var avgs, avgSqs [largestBlock]float32
 	var highest, highestSquare float32
 	beta1, beta2 := float32(o.Beta1), float32(o.Beta2)
 	t := float64(*p.steps)
@@ -114,8 +114,13 @@ func (o *adamW8bit) block(p *bytesOf, lr float64, k int, w, g []float32) {
 // codebook is the 256 numbers that a byte can stand for, in order.
 type codebook struct {
 	values [256]float32
-	middle [255]float32 // between one and the next
+	middle [256]float32 // between one and the next; after the last there is none
+
+	first [1 << (32 - tail)]uint8 // the lowest code for numbers that begin with these bits
 }
+
+// tail is the last bits of a number, which say little of its code.
+const tail = 18
 
 // signed and unsigned are numbers of dynamic precision: from -1 and from 0 to 1,
 // in seven decades that each have twice as many as the one below.
@@ -143,6 +148,14 @@ func newCodebook(negative bool) *codebook {
 			c.middle[i-1] = (c.values[i-1] + c.values[i]) / 2
 		}
 	}
+	c.middle[255] = float32(math.Inf(1))
+	for head := range c.first {
+		low, high := math.Float32frombits(uint32(head)<<tail), math.Float32frombits(uint32(head+1)<<tail-1)
+		lowest := min(low, high)
+		for c.first[head] < 255 && lowest > c.middle[c.first[head]] {
+			c.first[head]++
+		}
+	}
 	return c
 }
 
@@ -164,7 +177,11 @@ func (c *codebook) of(x, most float32) uint8 {
 
 // nearest returns the code whose number is the nearest to x.
 func (c *codebook) nearest(x float32) uint8 {
-	return uint8(sort.Search(len(c.middle), func(i int) bool { return x <= c.middle[i] }))
+	k := c.first[math.Float32bits(x)>>tail]
+	for x > c.middle[k] {
+		k++
+	}
+	return k
 }
 
 // State returns the averages too, three bytes to a number, which a float32 holds

@@ -111,13 +111,13 @@ func (o *galore) Step(lr float64) error {
 
 // search takes the largest singular vectors of the gradient.
 func (p *projected) search() {
-	g := newMat(p.Shape()[0], p.Shape()[1])
-	for i, x := range p.Grad() {
-		g.x[i] = float64(x)
+	rank := p.avg.Shape()[0]
+	if p.left == nil {
+		rank = p.avg.Shape()[1]
 	}
-	u, _, v := svd(g)
+	u, v := leading(p.Param, rank)
 	if p.left != nil {
-		to, rank := p.left.Float32s(), p.left.Shape()[1]
+		to := p.left.Float32s()
 		for k := range rank {
 			for i, x := range u.row(k) {
 				to[i*rank+k] = float32(x)

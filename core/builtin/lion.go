@@ -1,6 +1,8 @@
 package builtin
 
 import (
+	"math"
+
 	"gorgonia.org/tensor"
 
 	"swiftgo/api"
@@ -53,15 +55,12 @@ func (l *lion) Step(lr float64) error {
 }
 
 func (l *lion) update(p lionParam, lr float64, w, g, avg []float32) {
-	rate, keep := float32(lr), float32(1-lr*p.decay)
+	keep := float32(1 - lr*p.decay)
 	beta1, beta2 := float32(l.Beta1), float32(l.Beta2)
 	for i := range w {
 		w[i] *= keep
-		switch c := beta1*avg[i] + (1-beta1)*g[i]; {
-		case c > 0:
-			w[i] -= rate
-		case c < 0:
-			w[i] += rate
+		if c := beta1*avg[i] + (1-beta1)*g[i]; c != 0 {
+			w[i] -= float32(math.Copysign(lr, float64(c)))
 		}
 		avg[i] = beta2*avg[i] + (1-beta2)*g[i]
 	}
