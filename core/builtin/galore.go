@@ -21,6 +21,7 @@ type galore struct {
 	Gap      int     `json:"update_proj_gap"` // steps between searches for the space
 	Scale    float64 `json:"scale"`           // of the update
 	ProjType string  `json:"proj_type"`       // std, reverse_std, left, right or full
+	Targets  modules `json:"target_modules"`  // parts of the names of matrices; none is all inside the model
 
 	params []*projected
 }
@@ -60,7 +61,7 @@ func newGalore(args *api.Args, m *api.Model, _ int) (api.Optimizer, api.Schedule
 	for _, p := range parts {
 		x := &projected{lowRank: lowRank{part: p}}
 		shape := slices.Clone([]int(p.Shape()))
-		if hidden(p.Param) {
+		if o.targets(p.Param) {
 			rank := min(o.Rank, shape[0], shape[1])
 			sides := types.tall
 			if shape[0] < shape[1] {
@@ -83,6 +84,14 @@ func newGalore(args *api.Args, m *api.Model, _ int) (api.Optimizer, api.Schedule
 		o.params = append(o.params, x)
 	}
 	return o, nil, nil
+}
+
+// targets reports whether the averages of p are to be of less than its gradient.
+func (o *galore) targets(p *api.Param) bool {
+	if len(o.Targets) == 0 {
+		return hidden(p)
+	}
+	return p.Shape().Dims() == 2 && slices.ContainsFunc(o.Targets, func(name string) bool { return strings.Contains(p.Name, name) })
 }
 
 // Step applies m = β₁m + (1-β₁)r, v = β₂v + (1-β₂)r², r being g in its space,

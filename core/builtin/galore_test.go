@@ -78,3 +78,23 @@ func TestGaLoreFull(t *testing.T) {
 	}
 	near(t, "after two steps", p.Data(), before, 1e-6)
 }
+
+func TestGaLoreTargets(t *testing.T) {
+	for settings, want := range map[string][]int{"": {2, 6}, "embed_tokens,lm_head": {6, 2}} {
+		own := own("galore", map[string]any{"rank": 1})
+		if settings != "" {
+			own.Own["target_modules"] = settings
+		}
+		m := &api.Model{Params: []*api.Param{api.NewParam("layers.0.up_proj.weight", api.Full(0, 3, 2)), api.NewParam("model.embed_tokens.weight", api.Full(0, 3, 2))}}
+		o, _, err := newGalore(own, m, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, p := range m.Params {
+			size := o.(api.Stateful).State()[p.Name+".exp_avg"].Shape().TotalSize()
+			if small := want[i] == 2; small != (size < 6) {
+				t.Errorf("target_modules %q: %s has averages of %d numbers", settings, p.Name, size)
+			}
+		}
+	}
+}

@@ -85,6 +85,7 @@ type Config struct {
 	AlignerLr                 float64  `koanf:"aligner_lr" own:"optimizer*.aligner_lr" help:"learning rate of what joins its vision part to its language part (default: learning_rate)"`
 	LorapLrRatio              float64  `koanf:"lorap_lr_ratio" own:"lorap.lr_ratio" help:"learning rate of LoRA's second matrices by that of the first; chooses the optimizer lorap"`
 	UseGalore                 bool     `koanf:"use_galore" help:"choose the optimizer galore"`
+	GaloreTargetModules       []string `koanf:"galore_target_modules" own:"galore.target_modules" help:"parts of the names of the matrices that GaLore is for (default: all inside the model)"`
 	GaloreRank                int      `koanf:"galore_rank" own:"galore.rank" help:"rank of GaLore (default: 128)"`
 	GaloreUpdateProjGap       int      `koanf:"galore_update_proj_gap" own:"galore.update_proj_gap" help:"optimizer steps between GaLore's searches for its space (default: 50)"`
 	GaloreScale               float64  `koanf:"galore_scale" own:"galore.scale" help:"factor of GaLore's updates (default: 1)"`
