@@ -152,8 +152,15 @@ func TestLionFormula(t *testing.T) {
 }
 
 // TestAdafactorFormula compares with the paper's algorithms 4 and 5, whose mean
-// of squares of a matrix is R·C over the sum of R.
+// of squares of a matrix is R·C over the sum of R, where updates are clipped and
+// where they are not.
 func TestAdafactorFormula(t *testing.T) {
+	for _, threshold := range []float64{0.5, 100} {
+		adafactorFormula(t, threshold)
+	}
+}
+
+func adafactorFormula(t *testing.T, threshold float64) {
 	const lr, decay, rows, cols = 0.05, 0.1, 4, 3
 	r, c := make([]float64, rows), make([]float64, cols)
 	clip := func(u []float64) {
@@ -162,10 +169,10 @@ func TestAdafactorFormula(t *testing.T) {
 			sum += x * x
 		}
 		for i := range u {
-			u[i] /= max(1, math.Sqrt(sum/float64(len(u)))/0.5)
+			u[i] /= max(1, math.Sqrt(sum/float64(len(u)))/threshold)
 		}
 	}
-	settings := map[string]any{"clip_threshold": 0.5}
+	settings := map[string]any{"clip_threshold": threshold}
 	follow(t, newAdafactor, decaying("adafactor", decay, settings), "a.weight", []int{rows, cols}, lr, func(t int, w, g []float64) {
 		beta := 1 - math.Pow(float64(t), -0.8)
 		total := 0.0
@@ -194,7 +201,7 @@ func TestAdafactorFormula(t *testing.T) {
 		}
 	})
 	v, avg := make([]float64, 5), make([]float64, 5)
-	settings = map[string]any{"clip_threshold": 0.5, "scale_parameter": true, "beta1": 0.8}
+	settings = map[string]any{"clip_threshold": threshold, "scale_parameter": true, "beta1": 0.8}
 	follow(t, newAdafactor, decaying("adafactor", 0, settings), "a.bias", []int{5}, lr, func(t int, w, g []float64) {
 		beta := 1 - math.Pow(float64(t), -0.8)
 		u := make([]float64, len(w))
