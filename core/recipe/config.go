@@ -61,6 +61,7 @@ type Config struct {
 	DisableIgnoreEmptyThink bool     `koanf:"disable_ignore_empty_think" help:"train on the empty thought too that a hybrid thinking model's template writes (default: ignore_empty_think is added to loss_scale)"`
 	EvalMetric              string   `koanf:"eval_metric" help:"metric of evaluation"`
 	Optimizer               string   `koanf:"optimizer" help:"optimizer"`
+	Optim                   string   `koanf:"optim" help:"optimizer by the name that transformers has for it: adamw_torch, adafactor, sgd, adamw_8bit or lion_32bit"`
 	Callbacks               []string `koanf:"callbacks" help:"callbacks, in the order they are called"`
 	AgentTemplate           string   `koanf:"agent_template" help:"how tools and their calls are written"`
 	TunerType               string   `koanf:"tuner_type" help:"what is trained: lora, full, or a plugin's"`

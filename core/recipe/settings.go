@@ -3,6 +3,7 @@ package recipe
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"path/filepath"
 	"runtime"
@@ -59,6 +60,13 @@ func (c *Config) Complete() error {
 	return c.check()
 }
 
+// optims are the optimizers by transformers' names; paged memory and fused
+// kernels make no other numbers.
+var optims = map[string]string{
+	"": "", "adamw_torch": "adamw", "adamw_torch_fused": "adamw", "adamw_hf": "adamw", "adafactor": "adafactor", "sgd": "sgd",
+	"adamw_8bit": "adamw_8bit", "adamw_bnb_8bit": "adamw_8bit", "paged_adamw_8bit": "adamw_8bit", "lion_32bit": "lion", "paged_lion_32bit": "lion",
+}
+
 // imply chooses the extensions that other settings are for, as ms-swift does.
 func (c *Config) imply() error {
 	for _, callback := range []struct {
@@ -69,10 +77,14 @@ func (c *Config) imply() error {
 			c.Callbacks = append(slices.Clone(c.Callbacks), callback.name)
 		}
 	}
+	optim, ok := optims[c.Optim]
+	if !ok {
+		return fmt.Errorf("--optim is %q, want %s; or --optimizer, by the names here", c.Optim, strings.Join(slices.Sorted(maps.Keys(optims))[1:], ", "))
+	}
 	for _, optimizer := range []struct {
 		flag, name string
 		given      bool
-	}{{"lorap_lr_ratio", "lorap", c.LorapLrRatio > 0}, {"use_galore", "galore", c.UseGalore}} {
+	}{{"optim " + c.Optim, optim, optim != "" && optim != Default().Optimizer}, {"lorap_lr_ratio", "lorap", c.LorapLrRatio > 0}, {"use_galore", "galore", c.UseGalore}} {
 		switch {
 		case !optimizer.given || c.Optimizer == optimizer.name:
 		case c.Optimizer != Default().Optimizer:

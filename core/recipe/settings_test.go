@@ -26,6 +26,8 @@ func TestImplied(t *testing.T) {
 		{func(c *Config) { c.EarlyStopInterval, c.Callbacks = 2, []string{"early_stop"} }, "adamw", []string{"early_stop"}},
 		{func(c *Config) { c.LisaActivatedLayers, c.TunerType, c.Callbacks = 2, "full", []string{"perf_log"} }, "adamw", []string{"perf_log", "lisa"}},
 		{func(c *Config) { c.LorapLrRatio = 16 }, "lorap", nil},
+		{func(c *Config) { c.Optim = "adamw_bnb_8bit" }, "adamw_8bit", nil},
+		{func(c *Config) { c.Optim, c.UseGalore = "adamw_torch", true }, "galore", nil},
 		{func(c *Config) { c.UseGalore, c.Optimizer = true, "galore" }, "galore", nil},
 	} {
 		c, err := complete(x.change)
@@ -35,6 +37,8 @@ func TestImplied(t *testing.T) {
 	}
 	for want, change := range map[string]func(c *Config){
 		"--use_galore chooses the optimizer galore, and --optimizer sgd is given": func(c *Config) { c.UseGalore, c.Optimizer = true, "sgd" },
+		"--use_galore chooses the optimizer galore, and --optimizer adafactor":    func(c *Config) { c.UseGalore, c.Optim = true, "adafactor" },
+		`--optim is "adam", want adafactor, adamw_8bit, `:                         func(c *Config) { c.Optim = "adam" },
 		"lisa is for --tuner_type full, and it is lora":                           func(c *Config) { c.LisaActivatedLayers = 2 },
 		"--vit_lr and --aligner_lr are for built-in optimizers":                   func(c *Config) { c.VitLr, c.Optimizer = 1, "custom" },
 		"--group_by_length goes with neither --packing":                           func(c *Config) { c.GroupByLength, c.Packing = true, true },
