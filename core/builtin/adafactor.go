@@ -26,7 +26,7 @@ type adafactor struct {
 
 	params []*factored
 	update []float32 // of the parameter at hand
-	sums   []float32 // over its rows, and then what a column is divided by
+	sums   []float32 // over its rows, and then what a column is multiplied by
 }
 
 // factored is a parameter [matrices, rows, cols] and the means of its squared
