@@ -190,23 +190,7 @@ func TestResume(t *testing.T) {
 			whole := filepath.Join(t.TempDir(), "whole")
 			must(t, sft("llama", dataset, whole, flags...)...)
 			cut := filepath.Join(t.TempDir(), "cut")
-			cmd := exec.Command(binary, sft("llama", dataset, cut, flags...)...)
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-				if _, err := os.Stat(filepath.Join(cut, "checkpoint-10")); err == nil {
-					break
-				}
-				if time.Now().After(deadline) {
-					t.Fatal("no checkpoint after a minute")
-				}
-			}
-			if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
-				t.Fatal(err)
-			}
-			cmd.Wait()
-			os.RemoveAll(filepath.Join(cut, "checkpoint-20")) // in case it was faster than the kill
+			killed(t, cut, 10, 20, sft("llama", dataset, cut, flags...))
 			must(t, sft("llama", dataset, cut, append(flags, "--resume_from_checkpoint", filepath.Join(cut, "checkpoint-10"))...)...)
 			for _, key := range []string{"loss", "grad_norm", "learning_rate", "token_acc"} {
 				want, got := logged(t, whole, key), logged(t, cut, key)
@@ -225,6 +209,30 @@ func TestResume(t *testing.T) {
 			}
 		})
 	}
+}
+
+// killed runs the binary and kills it when the checkpoint of a step is there. The
+// checkpoint of the last step is removed, in case it was faster than the kill.
+func killed(t *testing.T, dir string, step, last int, args []string) {
+	t.Helper()
+	cmd := exec.Command(binary, args...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(dir, checkpoint.Name(step))); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			cmd.Process.Kill()
+			t.Fatal("no checkpoint after a minute")
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	os.RemoveAll(filepath.Join(dir, checkpoint.Name(last)))
 }
 
 // TestResumeWithoutPlugin sees the missing plugin named.
@@ -393,7 +401,11 @@ func TestBadInput(t *testing.T) {
 		{"wrong setting", []string{"--loss_type", "focal", "--focal.gamma", "0.5"}, "gamma is 0.5, want 1 or more"},
 		{"metric without evaluation", []string{"--eval_metric", "exact"}, "--eval_metric exact wants evaluation data"},
 		{"early_stop without evaluation", []string{"--callbacks", "early_stop"}, "early_stop wants evaluation data"},
-		{"wrong schedule", []string{"--lr_scheduler_type", "cosin"}, `--lr_scheduler_type is "cosin", want cosine`},
+		{"wrong schedule", []string{"--lr_scheduler_type", "cosin"}, `--lr_scheduler_type is "cosin", want constant`},
+		{"wrong setting of the schedule", []string{"--lr_scheduler_kwargs", `{"cycles": 2}`}, `unknown field "cycles"; want JSON such as {"num_cycles": 2}; there are num_cycles`},
+		{"early_stop_interval without evaluation", []string{"--early_stop_interval", "2"}, "early_stop wants evaluation data"},
+		{"lisa without full", []string{"--lisa_activated_layers", "1"}, "lisa is for --tuner_type full"},
+		{"a rate of what is not there", []string{"--vit_lr", "1e-5"}, "vit_lr is given, and no parameter that is trained belongs to it"},
 		{"both warm-ups", []string{"--warmup_steps", "3", "--warmup_ratio", "0.1"}, "--warmup_ratio and --warmup_steps"},
 		{"loss that becomes NaN", []string{"--learning_rate", "1e30", "--max_grad_norm", "0", "--tuner_type", "full", "--max_steps", "9"}, "the loss is"},
 		{"nothing to resume from", []string{"--resume_from_checkpoint", "/nowhere/checkpoint-1"}, "/nowhere"},

@@ -5,8 +5,8 @@
 //	loss            cross_entropy
 //	loss scale      default, last_round, all, base, react, hermes, qwen, agentflan, alpha_umi, ignore_empty_think, ignore_think_prefix
 //	metric          acc
-//	optimizer       adamw
-//	callback        early_stop
+//	optimizer       adamw, multimodal, lorap, adamw_8bit, adafactor, sgd, lion, muon, muonclip, galore, apollo
+//	callback        early_stop, lisa, perf_log, graceful_exit
 //	tuner           full, lora
 //	agent template  react_en, react_zh, react_grpo, toolbench, qwen_en, qwen_zh, qwen_en_parallel, qwen_zh_parallel,
 //	                hermes, hunyuan_hermes, youtu, mistral, llama3, llama4, deepseek_v3_1, kimi_k25,
@@ -28,9 +28,12 @@ func Exports() api.Exports {
 			"base": scale(keyed{}), "react": scale(react), "alpha_umi": scale(alphaUMI), "qwen": scale(qwen), "agentflan": scale(agentFlan),
 			"hermes": scale(hermesCalls), "ignore_empty_think": scale(emptyThink), "ignore_think_prefix": scale(thinkPrefix),
 		},
-		Metrics:        api.Metrics{"acc": newAcc},
-		Optimizers:     api.Optimizers{"adamw": newAdamW},
-		Callbacks:      api.Callbacks{"early_stop": newEarlyStop},
+		Metrics: api.Metrics{"acc": newAcc},
+		Optimizers: api.Optimizers{
+			"adamw": newAdamW, "multimodal": newAdamW, "lorap": newLoraPlus, "adamw_8bit": newAdamW8bit, "adafactor": newAdafactor, "sgd": newSGD,
+			"lion": newLion, "muon": newMuon, "muonclip": newMuonClip, "galore": newGalore, "apollo": newApollo,
+		},
+		Callbacks:      api.Callbacks{"early_stop": newEarlyStop, "lisa": newLisa, "perf_log": newPerfLog, "graceful_exit": newGracefulExit},
 		AgentTemplates: agentTemplates(),
 		Tuners:         api.Tuners{"full": newFull, "lora": newLora},
 		ORMs:           api.ORMs{"math": newMath},

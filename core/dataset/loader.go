@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -32,6 +33,7 @@ type Batching struct {
 	Accumulate int    // micro-batches in an optimizer step
 	Shuffle    bool   // every epoch in an order of its own
 	Seed       int64  // of the order
+	ByLength   bool   // sequences of about one length go into a step together
 	Pack       int    // tokens of sequences that are put together, and cannot see each other; 0 is none
 	Cache      string // file of the encoded rows, read if it is there and made if not; "" is none
 }
@@ -208,6 +210,9 @@ func (l *Loader) step(epoch, index int) ([][]*Sequence, error) {
 	}
 	if l.order == nil || l.epoch != epoch {
 		l.epoch, l.order = epoch, l.shuffled(epoch, l.units())
+		if l.ByLength {
+			l.byLength(l.order)
+		}
 	}
 	var units [][]*Sequence
 	for _, u := range l.order[index*size : min((index+1)*size, len(l.order))] {
@@ -235,6 +240,25 @@ func (l *Loader) shuffled(epoch, n int) []int32 {
 		r.Shuffle(n, func(i, j int) { order[i], order[j] = order[j], order[i] })
 	}
 	return order
+}
+
+// byLength sorts an order within long stretches of it, from the longest sequence
+// down, as transformers' LengthGroupedSampler does: the sequences of a step are
+// of about one length, and which they are is still random. The longest of all is
+// in the first step, where what is too long for the memory shows at once.
+func (l *Loader) byLength(order []int32) {
+	size := l.Batch * l.Accumulate
+	stretch := size * max(1, min(len(order)/(size*4), 50))
+	lengths := l.store.index.Lengths
+	longest := 0
+	for from := 0; from < len(order); from += stretch {
+		part := order[from:min(from+stretch, len(order))]
+		slices.SortStableFunc(part, func(a, b int32) int { return cmp.Compare(lengths[b], lengths[a]) })
+		if lengths[part[0]] > lengths[order[longest]] {
+			longest = from
+		}
+	}
+	order[0], order[longest] = order[longest], order[0]
 }
 
 // batch puts sequences end to end.

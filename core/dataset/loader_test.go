@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -220,5 +221,60 @@ func TestCache(t *testing.T) {
 	other, err2 := open(t, Options{}, write(t, "a.jsonl", numbered(9)+"[\n")).Fingerprint()
 	if err != nil || err2 != nil || one == other {
 		t.Errorf("fingerprints %s and %s, %v, %v", one, other, err, err2)
+	}
+}
+
+// TestByLength sees every row once an epoch, in an order that follows from the
+// seed and the epoch, with less difference of lengths in a step than without, and
+// the longest row in the first.
+func TestByLength(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	var rows strings.Builder
+	const n, longest = 120, 77
+	for i := range n {
+		size := 1 + r.IntN(60)
+		if i == longest {
+			size = 100
+		}
+		rows.WriteString(`{"query": "q", "response": "` + strings.Repeat("x", size) + `", "i": ` + strconv.Itoa(i) + "}\n")
+	}
+	d := open(t, Options{}, write(t, "a.jsonl", rows.String()))
+	spread := func(byLength bool, epoch int) (sum int, seen []float64) {
+		l := loader(t, d, Batching{Batch: 2, Accumulate: 2, Shuffle: true, Seed: 3, ByLength: byLength})
+		for i := range l.StepsPerEpoch() {
+			batches, err := l.Step(epoch, i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			shortest, most := 1000, 0
+			for _, b := range batches {
+				for k, row := range b.Rows {
+					end := len(b.IDs)
+					if k+1 < len(b.Starts) {
+						end = int(b.Starts[k+1])
+					}
+					shortest, most = min(shortest, end-int(b.Starts[k])), max(most, end-int(b.Starts[k]))
+					seen = append(seen, row["i"].(float64))
+				}
+			}
+			sum += most - shortest
+		}
+		return sum, seen
+	}
+	plain, _ := spread(false, 0)
+	grouped, order := spread(true, 0)
+	_, again := spread(true, 0)
+	_, other := spread(true, 1)
+	if !(grouped < plain/2) {
+		t.Errorf("the lengths in a step differ by %d in all, and without grouping by %d", grouped, plain)
+	}
+	if !slices.Equal(order, again) || slices.Equal(order, other) {
+		t.Error("the order does not follow from the seed and the epoch")
+	}
+	if order[0] != longest {
+		t.Errorf("the first row is %v, want the longest, %d", order[0], longest)
+	}
+	if slices.Sort(order); len(order) != n || len(slices.Compact(order)) != n {
+		t.Errorf("%d rows in an epoch, want %d different ones", len(order), n)
 	}
 }

@@ -63,7 +63,7 @@ func (m *Model) advance(open []*sequence) []int32 {
 	}
 	m.reach(positions)
 	c := m.Config
-	out := m.forward(ids, positions, func(layer int, q, k, v *api.Var) *api.Var {
+	out := m.forward(m.Engine.Embedding(m.embed.Var, ids), positions, func(layer int, q, k, v *api.Var) *api.Var {
 		o := m.Engine.New(q.Shape()...)
 		from, wide, narrow := 0, c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
 		for _, s := range open {

@@ -5,6 +5,7 @@ package model
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sort"
@@ -23,6 +24,8 @@ type Model struct {
 	*api.Model
 	Config *Config
 	Engine *autograd.Engine
+
+	NEFTune float64 // α of the noise on embeddings in training; 0 is none
 
 	embed  *api.Param
 	norm   *api.Param
@@ -152,17 +155,40 @@ func build(dir string, c *Config, e *autograd.Engine, data func(name string, sha
 // index of each one's first token.
 func (m *Model) Forward(ids, starts []int32) *api.Output {
 	c := m.Config
-	return m.forward(ids, m.positions(len(ids), starts), func(_ int, q, k, v *api.Var) *api.Var {
+	return m.forward(m.embedded(ids, starts), m.positions(len(ids), starts), func(_ int, q, k, v *api.Var) *api.Var {
 		return m.Engine.Attention(q, k, v, starts, c.Heads, c.KVHeads, c.HeadDim)
 	})
 }
 
-// forward runs the layers. attend is the attention of a layer's queries, which,
+// embedded returns the embeddings of tokens, in training with the noise of
+// NEFTune (Jain et al. 2023): even between -α/√(length·dim) and α/√(length·dim),
+// by the length of each sequence.
+func (m *Model) embedded(ids, starts []int32) *api.Var {
+	x := m.Engine.Embedding(m.embed.Var, ids)
+	if !m.Training || m.NEFTune == 0 {
+		return x
+	}
+	noise := m.Engine.New(x.Shape()...)
+	dim := m.Config.HiddenSize
+	for i, start := range starts {
+		end := len(ids)
+		if i+1 < len(starts) {
+			end = int(starts[i+1])
+		}
+		part := noise.Float32s()[int(start)*dim : end*dim]
+		most := float32(m.NEFTune / math.Sqrt(float64(len(part))))
+		for k := range part {
+			part[k] = most * (2*m.Rand.Float32() - 1)
+		}
+	}
+	return x.Add(api.Const(noise))
+}
+
+// forward runs the layers on embeddings. attend is the attention of a layer's queries, which,
 // like its keys, are turned to their positions.
-func (m *Model) forward(ids, positions []int32, attend func(layer int, q, k, v *api.Var) *api.Var) *api.Output {
+func (m *Model) forward(x *api.Var, positions []int32, attend func(layer int, q, k, v *api.Var) *api.Var) *api.Output {
 	c, e := m.Config, m.Engine
 	eps := float32(c.NormEps)
-	x := e.Embedding(m.embed.Var, ids)
 	for i := range m.layers {
 		l := &m.layers[i]
 		h := e.RMSNorm(x, l.norm1.Var, eps)

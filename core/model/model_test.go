@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -275,6 +276,39 @@ func TestDtypes(t *testing.T) {
 			if math.Abs(float64(x-want[i])) > tolerance {
 				t.Fatalf("%s: logit %d is %g, want %g within %g", dtype, i, x, want[i], tolerance)
 			}
+		}
+	}
+}
+
+// TestNEFTune compares the noise on embeddings in training with its formula, and
+// sees none outside it.
+func TestNEFTune(t *testing.T) {
+	m, ref, _ := load(t, "qwen2")
+	b := ref.batch()
+	plain := slices.Clone(m.Forward(b.IDs, b.Starts).Hidden().Data())
+	m.NEFTune = 5
+	if got := m.Forward(b.IDs, b.Starts).Hidden().Data(); !slices.Equal(got, plain) {
+		t.Error("noise outside training")
+	}
+	m.Training = true
+	noisy := func(seed uint64) []float32 {
+		m.Engine.Reset()
+		m.Rand = rand.New(rand.NewPCG(seed, 0))
+		return slices.Clone(m.Forward(b.IDs, b.Starts).Hidden().Data())
+	}
+	first := noisy(1)
+	if slices.Equal(first, plain) || !slices.Equal(first, noisy(1)) || slices.Equal(first, noisy(2)) {
+		t.Error("the noise does not follow from the model's random numbers")
+	}
+	most, mean := m.NoiseOf(b.IDs, b.Starts)
+	for i, start := range b.Starts {
+		end := len(b.IDs)
+		if i+1 < len(b.Starts) {
+			end = int(b.Starts[i+1])
+		}
+		size := float64((end - int(start)) * m.Config.HiddenSize)
+		if want := 5 / math.Sqrt(size); most[i] > want*(1+1e-6) || most[i] < 0.99*want || math.Abs(mean[i]) > 4*want/math.Sqrt(3*size) {
+			t.Errorf("the noise of sequence %d is %g at most and %g in the mean, want %g and 0", i, most[i], mean[i], want)
 		}
 	}
 }

@@ -2,10 +2,13 @@ package recipe
 
 import (
 	"log/slog"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	"swiftgo/api"
+	"swiftgo/core/builtin"
 )
 
 // Config is every setting of a run, named as ms-swift names its flags. The
@@ -36,6 +39,7 @@ type Config struct {
 	InterleaveProb     []string `koanf:"interleave_prob" help:"mix the datasets, and how likely each is at each row: numbers that add up to 1 (default: one after another)"`
 	StoppingStrategy   string   `koanf:"stopping_strategy" help:"when a mix ends: first_exhausted, or all_exhausted (smaller ones are repeated)"`
 	Columns            string   `koanf:"columns" help:"JSON of names of columns and what they are read as, e.g. {\"ask\": \"query\"}"`
+	GroupByLength      bool     `koanf:"group_by_length" help:"put rows of about one length into a step"`
 	DatasetShuffle     bool     `koanf:"dataset_shuffle" help:"shuffle the rows of every epoch"`
 	DatasetNumProc     int      `koanf:"dataset_num_proc" help:"rows that are read and tokenized at a time (default: one a core)"`
 	LoadFromCacheFile  bool     `koanf:"load_from_cache_file" help:"keep the tokens of a dataset, and use them again while rows, settings, tokenizer and plugins are the same"`
@@ -57,6 +61,7 @@ type Config struct {
 	DisableIgnoreEmptyThink bool     `koanf:"disable_ignore_empty_think" help:"train on the empty thought too that a hybrid thinking model's template writes (default: ignore_empty_think is added to loss_scale)"`
 	EvalMetric              string   `koanf:"eval_metric" help:"metric of evaluation"`
 	Optimizer               string   `koanf:"optimizer" help:"optimizer"`
+	Optim                   string   `koanf:"optim" help:"optimizer by the name that transformers has for it: adamw_torch, adafactor, sgd, adamw_8bit or lion_32bit"`
 	Callbacks               []string `koanf:"callbacks" help:"callbacks, in the order they are called"`
 	AgentTemplate           string   `koanf:"agent_template" help:"how tools and their calls are written"`
 	TunerType               string   `koanf:"tuner_type" help:"what is trained: lora, full, or a plugin's"`
@@ -67,20 +72,35 @@ type Config struct {
 	LoraDropout   float64  `koanf:"lora_dropout" own:"lora.dropout" help:"dropout before LoRA"`
 	TargetModules []string `koanf:"target_modules" own:"lora.target_modules" help:"linear layers that LoRA attaches to, or all-linear"`
 
-	LearningRate              float64 `koanf:"learning_rate" help:"highest learning rate (default: 1e-4, full 1e-5)"`
-	LrSchedulerType           string  `koanf:"lr_scheduler_type" help:"cosine, linear, constant or constant_with_warmup"`
-	WarmupSteps               int     `koanf:"warmup_steps" help:"optimizer steps of warm-up"`
-	WarmupRatio               float64 `koanf:"warmup_ratio" help:"share of the steps that is warm-up"`
-	WeightDecay               float64 `koanf:"weight_decay" help:"weight decay"`
-	AdamBeta1                 float64 `koanf:"adam_beta1" own:"adamw.beta1" help:"β₁ of AdamW"`
-	AdamBeta2                 float64 `koanf:"adam_beta2" own:"adamw.beta2" help:"β₂ of AdamW"`
-	AdamEpsilon               float64 `koanf:"adam_epsilon" own:"adamw.epsilon" help:"ε of AdamW"`
-	MaxGradNorm               float64 `koanf:"max_grad_norm" help:"norm that gradients are clipped to; 0 is no clipping"`
-	NumTrainEpochs            float64 `koanf:"num_train_epochs" help:"passes over the dataset"`
-	MaxSteps                  int     `koanf:"max_steps" help:"optimizer steps; overrides num_train_epochs"`
-	PerDeviceTrainBatchSize   int     `koanf:"per_device_train_batch_size" help:"sequences in a micro-batch"`
-	PerDeviceEvalBatchSize    int     `koanf:"per_device_eval_batch_size" help:"sequences in a batch of evaluation"`
-	GradientAccumulationSteps int     `koanf:"gradient_accumulation_steps" help:"micro-batches in an optimizer step (default: as many as make 16 sequences)"`
+	LearningRate              float64  `koanf:"learning_rate" help:"highest learning rate (default: 1e-4, full 1e-5)"`
+	LrSchedulerType           string   `koanf:"lr_scheduler_type" help:"one of transformers: cosine, linear, constant, constant_with_warmup, cosine_with_restarts, cosine_with_min_lr, cosine_warmup_with_min_lr, polynomial, inverse_sqrt or warmup_stable_decay"`
+	LrSchedulerKwargs         string   `koanf:"lr_scheduler_kwargs" help:"JSON of its settings by transformers' names, e.g. {\"min_lr_rate\": 0.1}"`
+	WarmupSteps               int      `koanf:"warmup_steps" help:"optimizer steps of warm-up"`
+	WarmupRatio               float64  `koanf:"warmup_ratio" help:"share of the steps that is warm-up"`
+	WeightDecay               float64  `koanf:"weight_decay" help:"weight decay"`
+	AdamBeta1                 float64  `koanf:"adam_beta1" own:"adam*.beta1" help:"β₁ of AdamW"`
+	AdamBeta2                 float64  `koanf:"adam_beta2" own:"adam*.beta2" help:"β₂ of AdamW"`
+	AdamEpsilon               float64  `koanf:"adam_epsilon" own:"adam*.epsilon" help:"ε of AdamW"`
+	LrGroups                  []string `koanf:"lr_groups" own:"optimizer*.lr_groups" help:"learning rates of parts of the model: PATTERN=RATE, the first whose regular expression matches a parameter's name"`
+	VitLr                     float64  `koanf:"vit_lr" own:"optimizer*.vit_lr" help:"learning rate of a multimodal model's vision part (default: learning_rate)"`
+	AlignerLr                 float64  `koanf:"aligner_lr" own:"optimizer*.aligner_lr" help:"learning rate of what joins its vision part to its language part (default: learning_rate)"`
+	LorapLrRatio              float64  `koanf:"lorap_lr_ratio" own:"lorap.lr_ratio" help:"learning rate of LoRA's second matrices by that of the first; chooses the optimizer lorap"`
+	UseGalore                 bool     `koanf:"use_galore" help:"choose the optimizer galore"`
+	GaloreTargetModules       []string `koanf:"galore_target_modules" own:"galore.target_modules" help:"parts of the names of the matrices that GaLore is for (default: all inside the model)"`
+	GaloreRank                int      `koanf:"galore_rank" own:"galore.rank" help:"rank of GaLore (default: 128)"`
+	GaloreUpdateProjGap       int      `koanf:"galore_update_proj_gap" own:"galore.update_proj_gap" help:"optimizer steps between GaLore's searches for its space (default: 50)"`
+	GaloreScale               float64  `koanf:"galore_scale" own:"galore.scale" help:"factor of GaLore's updates (default: 1)"`
+	GaloreProjType            string   `koanf:"galore_proj_type" own:"galore.proj_type" help:"std, reverse_std, left, right or full (default: std)"`
+	MaxGradNorm               float64  `koanf:"max_grad_norm" help:"norm that gradients are clipped to; 0 is no clipping"`
+	NanPolicy                 string   `koanf:"nan_policy" help:"what of a step whose loss or gradient is no number: stop, skip (leave it out), or log (do it all the same)"`
+	NeftuneNoiseAlpha         float64  `koanf:"neftune_noise_alpha" help:"noise on the embeddings in training (NEFTune); 0 is none"`
+	LisaActivatedLayers       int      `koanf:"lisa_activated_layers" own:"lisa.activated_layers" help:"layers that are trained at a time; chooses the callback lisa (default: all)"`
+	LisaStepInterval          int      `koanf:"lisa_step_interval" own:"lisa.step_interval" help:"optimizer steps until lisa draws others (default: 20)"`
+	NumTrainEpochs            float64  `koanf:"num_train_epochs" help:"passes over the dataset"`
+	MaxSteps                  int      `koanf:"max_steps" help:"optimizer steps; overrides num_train_epochs"`
+	PerDeviceTrainBatchSize   int      `koanf:"per_device_train_batch_size" help:"sequences in a micro-batch"`
+	PerDeviceEvalBatchSize    int      `koanf:"per_device_eval_batch_size" help:"sequences in a batch of evaluation"`
+	GradientAccumulationSteps int      `koanf:"gradient_accumulation_steps" help:"micro-batches in an optimizer step (default: as many as make 16 sequences)"`
 
 	OutputDir               string   `koanf:"output_dir" help:"directory of the run (default: output/<model>)"`
 	AddVersion              bool     `koanf:"add_version" help:"make a directory v<N>-<time> for the run below output_dir"`
@@ -96,7 +116,8 @@ type Config struct {
 	MetricForBestModel      string   `koanf:"metric_for_best_model" help:"metric that decides which checkpoint is best"`
 	GreaterIsBetter         string   `koanf:"greater_is_better" help:"true or false (default: false for loss, else true)"`
 	CreateCheckpointSymlink bool     `koanf:"create_checkpoint_symlink" help:"keep links best and last beside the checkpoints"`
-	EarlyStopInterval       int      `koanf:"early_stop_interval" own:"early_stop.interval" help:"checkpoints without improvement before early_stop ends the run"`
+	EarlyStopInterval       int      `koanf:"early_stop_interval" own:"early_stop.interval" help:"checkpoints without improvement that end the run; chooses the callback early_stop (default: 3 with it)"`
+	MaxWallTime             string   `koanf:"max_wall_time" help:"time after which the run saves and ends, e.g. 3h30m"`
 	ResumeFromCheckpoint    string   `koanf:"resume_from_checkpoint" help:"directory of the checkpoint to go on from"`
 	ReportTo                []string `koanf:"report_to" help:"tensorboard, or none"`
 }
@@ -109,9 +130,9 @@ func Default() Config {
 		LossType: "cross_entropy", LossScale: "default", Optimizer: "adamw", TunerType: "lora",
 		LoraRank: 8, LoraAlpha: 32, LoraDropout: 0.05, TargetModules: []string{"all-linear"},
 		LrSchedulerType: "cosine", WeightDecay: 0.1, AdamBeta1: 0.9, AdamBeta2: 0.95, AdamEpsilon: 1e-8,
-		MaxGradNorm: 1, NumTrainEpochs: 3, MaxSteps: -1, PerDeviceTrainBatchSize: 1, PerDeviceEvalBatchSize: 1,
+		MaxGradNorm: 1, NanPolicy: "stop", NumTrainEpochs: 3, MaxSteps: -1, PerDeviceTrainBatchSize: 1, PerDeviceEvalBatchSize: 1,
 		AddVersion: true, LoggingSteps: 5, LoggingFirstStep: true, SaveStrategy: "steps", SaveSteps: 500,
-		MaxShardSize: "5GB", MetricForBestModel: "loss", EarlyStopInterval: 3, ReportTo: []string{"tensorboard"},
+		MaxShardSize: "5GB", MetricForBestModel: "loss", ReportTo: []string{"tensorboard"},
 	}
 }
 
@@ -123,20 +144,34 @@ func (c *Config) Args() api.Args {
 	}
 }
 
+// families are extensions that share settings, by the name that stands for them
+// in a tag.
+var families = map[string][]string{
+	"adam*":      {"adamw", "multimodal", "lorap", "adamw_8bit", "muon", "galore", "apollo"},
+	"optimizer*": slices.Collect(maps.Keys(builtin.Exports().Optimizers)),
+}
+
 // OwnDefaults returns the settings of built-in extensions that have a flag of
-// ms-swift's name, by extension: --lora_rank is the rank of lora.
+// ms-swift's name, by extension: --lora_rank is the rank of lora. What is 0 or
+// empty unless it is given is left to the extension.
 func (c *Config) OwnDefaults() map[string]map[string]any {
 	own := map[string]map[string]any{}
-	v := reflect.ValueOf(*c)
+	v, defaults := reflect.ValueOf(*c), reflect.ValueOf(Default())
 	for i := range v.NumField() {
 		extension, key, ok := strings.Cut(v.Type().Field(i).Tag.Get("own"), ".")
-		if !ok {
+		if !ok || v.Field(i).IsZero() && defaults.Field(i).IsZero() {
 			continue
 		}
-		if own[extension] == nil {
-			own[extension] = map[string]any{}
+		members, ok := families[extension]
+		if !ok {
+			members = []string{extension}
 		}
-		own[extension][key] = v.Field(i).Interface()
+		for _, name := range members {
+			if own[name] == nil {
+				own[name] = map[string]any{}
+			}
+			own[name][key] = v.Field(i).Interface()
+		}
 	}
 	return own
 }

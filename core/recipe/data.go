@@ -30,7 +30,7 @@ func encode(c *Config, enc *template.Encoder, reg *registry.Registry, progress d
 	if err != nil {
 		return nil, nil, err
 	}
-	b := dataset.Batching{Batch: c.PerDeviceTrainBatchSize, Accumulate: c.GradientAccumulationSteps, Shuffle: c.DatasetShuffle, Seed: c.DataSeed}
+	b := dataset.Batching{Batch: c.PerDeviceTrainBatchSize, Accumulate: c.GradientAccumulationSteps, Shuffle: c.DatasetShuffle, Seed: c.DataSeed, ByLength: c.GroupByLength}
 	if c.Packing {
 		if b.Pack = c.PackingLength; b.Pack == 0 {
 			b.Pack = enc.MaxLength

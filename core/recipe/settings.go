@@ -3,14 +3,15 @@ package recipe
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
-	"swiftgo/api"
 	"swiftgo/core/dataset"
 	"swiftgo/core/model"
 	"swiftgo/core/tokenizer"
@@ -53,7 +54,46 @@ func (c *Config) Complete() error {
 		c.Threads = runtime.NumCPU()
 	}
 	c.MetricForBestModel = strings.TrimPrefix(c.MetricForBestModel, "eval_")
+	if err := c.imply(); err != nil {
+		return err
+	}
 	return c.check()
+}
+
+// optims are the optimizers by transformers' names; paged memory and fused
+// kernels make no other numbers.
+var optims = map[string]string{
+	"": "", "adamw_torch": "adamw", "adamw_torch_fused": "adamw", "adamw_hf": "adamw", "adafactor": "adafactor", "sgd": "sgd",
+	"adamw_8bit": "adamw_8bit", "adamw_bnb_8bit": "adamw_8bit", "paged_adamw_8bit": "adamw_8bit", "lion_32bit": "lion", "paged_lion_32bit": "lion",
+}
+
+// imply chooses the extensions that other settings are for, as ms-swift does.
+func (c *Config) imply() error {
+	for _, callback := range []struct {
+		name  string
+		given bool
+	}{{"early_stop", c.EarlyStopInterval > 0}, {"lisa", c.LisaActivatedLayers > 0}} {
+		if callback.given && !slices.Contains(c.Callbacks, callback.name) {
+			c.Callbacks = append(slices.Clone(c.Callbacks), callback.name)
+		}
+	}
+	optim, ok := optims[c.Optim]
+	if !ok {
+		return fmt.Errorf("--optim is %q, want %s; or --optimizer, by the names here", c.Optim, strings.Join(slices.Sorted(maps.Keys(optims))[1:], ", "))
+	}
+	for _, optimizer := range []struct {
+		flag, name string
+		given      bool
+	}{{"optim " + c.Optim, optim, optim != "" && optim != Default().Optimizer}, {"lorap_lr_ratio", "lorap", c.LorapLrRatio > 0}, {"use_galore", "galore", c.UseGalore}} {
+		switch {
+		case !optimizer.given || c.Optimizer == optimizer.name:
+		case c.Optimizer != Default().Optimizer:
+			return fmt.Errorf("--%s chooses the optimizer %s, and --optimizer %s is given; want one of them", optimizer.flag, optimizer.name, c.Optimizer)
+		default:
+			c.Optimizer = optimizer.name
+		}
+	}
+	return nil
 }
 
 func (c *Config) check() error {
@@ -65,7 +105,7 @@ func (c *Config) check() error {
 		{"stopping_strategy", c.StoppingStrategy, []string{"first_exhausted", "all_exhausted"}},
 		{"template_backend", c.TemplateBackend, []string{"swift", "jinja"}},
 		{"compat", c.Compat, []string{"", "ms-swift"}},
-		{"lr_scheduler_type", c.LrSchedulerType, []string{"cosine", "linear", "constant", "constant_with_warmup"}},
+		{"nan_policy", c.NanPolicy, []string{"stop", "skip", "log"}},
 		{"plugin_on_panic", c.PluginOnPanic, []string{"stop", "disable"}},
 		{"save_strategy", c.SaveStrategy, []string{"steps", "epoch", "no"}},
 		{"eval_strategy", c.EvalStrategy, []string{"steps", "epoch", "no"}},
@@ -85,6 +125,8 @@ func (c *Config) check() error {
 		{"learning_rate", c.LearningRate, 0}, {"weight_decay", c.WeightDecay, 0}, {"warmup_steps", float64(c.WarmupSteps), 0}, {"warmup_ratio", c.WarmupRatio, 0},
 		{"max_grad_norm", c.MaxGradNorm, 0}, {"num_train_epochs", c.NumTrainEpochs, 0}, {"split_dataset_ratio", c.SplitDatasetRatio, 0},
 		{"logging_steps", float64(c.LoggingSteps), 0}, {"save_total_limit", float64(c.SaveTotalLimit), 0}, {"max_length", float64(c.MaxLength), 0},
+		{"vit_lr", c.VitLr, 0}, {"aligner_lr", c.AlignerLr, 0}, {"lorap_lr_ratio", c.LorapLrRatio, 0}, {"neftune_noise_alpha", c.NeftuneNoiseAlpha, 0},
+		{"early_stop_interval", float64(c.EarlyStopInterval), 0}, {"lisa_activated_layers", float64(c.LisaActivatedLayers), 0},
 		{"packing_length", float64(c.PackingLength), 0}, {"dataset_num_proc", float64(c.DatasetNumProc), 0},
 	} {
 		if !(n.value >= n.min) {
@@ -110,11 +152,35 @@ func (c *Config) check() error {
 		return fmt.Errorf("--template_backend jinja is the model's own chat template, and --template names another; want one of them")
 	case c.PackingLength > 0 && !c.Packing:
 		return fmt.Errorf("--packing_length is given, and --packing is not")
+	case c.GroupByLength && (c.Packing || c.Streaming):
+		return fmt.Errorf("--group_by_length goes with neither --packing, whose packs are of one length, nor --streaming, which does not know the lengths")
+	case slices.Contains(c.Callbacks, "lisa") && c.TunerType != "full":
+		return fmt.Errorf("lisa is for --tuner_type full, and it is %s", c.TunerType)
+	case (c.VitLr > 0 || c.AlignerLr > 0 || len(c.LrGroups) > 0) && !slices.Contains(families["optimizer*"], c.Optimizer):
+		return fmt.Errorf("--lr_groups, --vit_lr and --aligner_lr are for built-in optimizers, and --optimizer is %s", c.Optimizer)
 	case len(c.Adapters) > 1:
 		return fmt.Errorf("--adapters names %d directories; training goes on from one", len(c.Adapters))
 	}
+	if _, err := c.wallTime(); err != nil {
+		return err
+	}
+	if _, err := c.scheduler(); err != nil {
+		return err
+	}
 	_, err := size(c.MaxShardSize)
 	return err
+}
+
+// wallTime is --max_wall_time, 0 for none.
+func (c *Config) wallTime() (time.Duration, error) {
+	if c.MaxWallTime == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(c.MaxWallTime)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("--max_wall_time is %q, want a time such as 3h30m or 90s", c.MaxWallTime)
+	}
+	return d, nil
 }
 
 // size reads a number of bytes such as 5GB or 200MB.
@@ -175,7 +241,9 @@ func (c *Config) options(dir string, steps int) trainer.Options {
 		}
 		return trainer.Every{}
 	}
+	limit, _ := c.wallTime() // checked
 	return trainer.Options{
+		NaNPolicy: c.NanPolicy, MaxWallTime: limit,
 		Seed: c.Seed, Steps: steps, MaxGradNorm: c.MaxGradNorm, LoggingSteps: c.LoggingSteps, LogFirst: c.LoggingFirstStep,
 		SaveEvery: every(c.SaveStrategy, c.SaveSteps), EvalEvery: every(c.EvalStrategy, c.EvalSteps), SaveTotalLimit: c.SaveTotalLimit,
 		SaveOnlyModel: c.SaveOnlyModel, Links: c.CreateCheckpointSymlink, BestMetric: c.MetricForBestModel,
@@ -189,18 +257,4 @@ func (c *Config) steps(train *dataset.Loader) int {
 		return c.MaxSteps
 	}
 	return int(math.Ceil(c.NumTrainEpochs * float64(train.StepsPerEpoch())))
-}
-
-// schedule returns the learning rate of --lr_scheduler_type.
-func (c *Config) schedule(steps int) api.Schedule {
-	warmup := (&api.Args{WarmupSteps: c.WarmupSteps, WarmupRatio: c.WarmupRatio}).Warmup(steps)
-	switch c.LrSchedulerType {
-	case "cosine":
-		return api.Cosine(c.LearningRate, warmup, steps)
-	case "linear":
-		return api.LinearDecay(c.LearningRate, warmup, steps)
-	case "constant_with_warmup":
-		return api.Constant(c.LearningRate, warmup)
-	}
-	return api.Constant(c.LearningRate, 0)
 }

@@ -81,13 +81,16 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer, b
 	if err != nil {
 		return nil, err
 	}
+	m.NEFTune = c.NeftuneNoiseAlpha
 	steps := c.steps(train)
 	optimizer, schedule, err := reg.Optimizer(c.Optimizer, m.Model, steps)
 	if err != nil {
 		return nil, err
 	}
 	if schedule == nil {
-		schedule = c.schedule(steps)
+		if schedule, err = c.schedule(steps); err != nil {
+			return nil, err
+		}
 	}
 	if err := reg.CheckOwn(); err != nil {
 		return nil, err

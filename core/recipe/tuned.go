@@ -28,6 +28,9 @@ type tuned struct {
 	dtype  checkpoint.Dtype // of saved models
 	shard  int64            // bytes in the largest file of one
 	config *Config
+
+	trained []*api.Param // as the tuner left them: a callback may freeze some for a while
+	adapted bool         // see isAdapted
 }
 
 // tune lets the tuner prepare the model, as new, or as it was in the checkpoint
@@ -50,7 +53,8 @@ func tune(c *Config, m *model.Model, t api.Tuner) (*tuned, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(m.Trainable()) == 0 {
+	out.trained, out.adapted = m.Trainable(), out.isAdapted()
+	if len(out.trained) == 0 {
 		return nil, fmt.Errorf("tuner %s leaves nothing of the model to train", c.TunerType)
 	}
 	return out, nil
@@ -70,10 +74,10 @@ func dtypeOf(c *Config, m *model.Model) checkpoint.Dtype {
 	return checkpoint.F32
 }
 
-// adapted reports whether a checkpoint holds an adapter beside the base model,
+// isAdapted reports whether a checkpoint holds an adapter beside the base model,
 // and not a whole model: whether the tuner has a form of its own for it, or has
 // added parameters, or trains but a part.
-func (t *tuned) adapted() bool {
+func (t *tuned) isAdapted() bool {
 	if _, ok := t.tuner.(api.Saver); ok {
 		return true
 	}
@@ -87,7 +91,7 @@ func (t *tuned) adapted() bool {
 
 // save writes the model's part of a checkpoint into dir.
 func (t *tuned) save(dir string) error {
-	if !t.adapted() {
+	if !t.adapted {
 		if err := SaveModel(t.m, dir, t.dtype, t.shard); err != nil || t.dtype == checkpoint.F32 || t.config.SaveOnlyModel {
 			return err
 		}
@@ -100,7 +104,7 @@ func (t *tuned) save(dir string) error {
 			return err
 		}
 	} else {
-		for _, p := range t.m.Trainable() {
+		for _, p := range t.trained {
 			a.Tensors[p.Name] = p.Value()
 		}
 		a.Config, _ = json.Marshal(map[string]any{"tuner_type": t.name, "base_model_name_or_path": t.m.Dir})

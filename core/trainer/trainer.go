@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -70,6 +71,8 @@ type Options struct {
 	Seed            int64
 	Steps           int // optimizer steps in the run
 	MaxGradNorm     float64
+	NaNPolicy       string        // what of a step whose loss or gradient is no number: stop, skip or log
+	MaxWallTime     time.Duration // after which to save and stop; 0 is never
 	LoggingSteps    int
 	LogFirst        bool
 	SaveEvery       Every
@@ -94,6 +97,7 @@ func (t *Trainer) Run(ctx context.Context) error {
 	s := &t.state
 	s.MaxSteps, s.Model, s.HasEval = t.Steps, t.Model.Model, t.Eval != nil
 	t.logged = time.Now()
+	began := t.logged
 	if err := t.call("OnInitEnd", func(c Callback) hook { return c.OnInitEnd }); err != nil {
 		return err
 	}
@@ -116,8 +120,11 @@ func (t *Trainer) Run(ctx context.Context) error {
 			if err := t.call("OnStepEnd", func(c Callback) hook { return c.OnStepEnd }); err != nil {
 				return err
 			}
-			if ctx.Err() != nil {
+			switch {
+			case ctx.Err() != nil:
 				s.Save, s.Stop = true, "interrupted"
+			case t.MaxWallTime > 0 && time.Since(began) >= t.MaxWallTime && s.Step < t.Steps:
+				s.Save, s.Stop = true, fmt.Sprintf("max_wall_time: %v are over", t.MaxWallTime)
 			}
 			if err := t.afterStep(s.Step == t.Steps, false); err != nil {
 				return err
@@ -196,32 +203,62 @@ func (t *Trainer) step(epoch, index int) error {
 		}
 	}
 	s.GradNorm = t.clip()
-	if bad := math.IsNaN(s.Loss) || math.IsInf(s.Loss, 0) || math.IsNaN(s.GradNorm) || math.IsInf(s.GradNorm, 0); bad {
-		sources, err := t.Train.Sources(epoch, index)
-		if err != nil {
+	s.LearningRate = t.Schedule(s.Step)
+	sound := finite(s.Loss) && finite(s.GradNorm)
+	if !sound {
+		if err := t.unsound(epoch, index); err != nil {
 			return err
 		}
-		return fmt.Errorf("step %d: the loss is %g and the gradient norm %g; the parameters are as before the step; lower --learning_rate, or look at its rows: %s", s.Step+1, s.Loss, s.GradNorm, strings.Join(sources, ", "))
 	}
-	if err := t.call("OnPreOptimizerStep", func(c Callback) hook { return c.OnPreOptimizerStep }); err != nil {
-		return err
-	}
-	s.LearningRate = t.Schedule(s.Step)
-	t.updating = true
-	if err := t.Optimizer.Step(s.LearningRate); err != nil {
-		return err
-	}
-	if err := t.call("OnOptimizerStep", func(c Callback) hook { return c.OnOptimizerStep }); err != nil {
-		return err
+	if sound || t.NaNPolicy == "log" {
+		if err := t.update(); err != nil {
+			return err
+		}
 	}
 	for _, p := range t.Model.Params {
 		p.ClearGrad()
 	}
 	s.Step++
 	t.updating = false
-	t.sumLoss += s.Loss
-	t.sumSteps++
+	if finite(s.Loss) {
+		t.sumLoss += s.Loss
+		t.sumSteps++
+	}
 	return nil
+}
+
+// unsound deals with a step whose loss or gradient is no number, as NaNPolicy
+// says: an error, or a word in the log.
+func (t *Trainer) unsound(epoch, index int) error {
+	s := &t.state
+	sources, err := t.Train.Sources(epoch, index)
+	if err != nil {
+		return err
+	}
+	rows := strings.Join(sources, ", ")
+	switch t.NaNPolicy {
+	case "skip":
+		slog.Warn("a step is left out, as its loss or gradient is no number", "step", s.Step+1, "loss", s.Loss, "grad_norm", s.GradNorm, "rows", rows)
+	case "log":
+		slog.Warn("the loss or gradient of a step is no number", "step", s.Step+1, "loss", s.Loss, "grad_norm", s.GradNorm, "rows", rows)
+	default:
+		return fmt.Errorf("step %d: the loss is %g and the gradient norm %g; the parameters are as before the step; lower --learning_rate, or look at its rows: %s; --nan_policy skip leaves such steps out", s.Step+1, s.Loss, s.GradNorm, rows)
+	}
+	return nil
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+// update changes the parameters by the gradients.
+func (t *Trainer) update() error {
+	if err := t.call("OnPreOptimizerStep", func(c Callback) hook { return c.OnPreOptimizerStep }); err != nil {
+		return err
+	}
+	t.updating = true
+	if err := t.Optimizer.Step(t.state.LearningRate); err != nil {
+		return err
+	}
+	return t.call("OnOptimizerStep", func(c Callback) hook { return c.OnOptimizerStep })
 }
 
 // microBatch adds the gradients of one micro-batch and returns its share of the
@@ -337,8 +374,11 @@ func (t *Trainer) afterStep(last, epoch bool) error {
 func (t *Trainer) trainLogs() map[string]float64 {
 	s := &t.state
 	logs := map[string]float64{
-		"loss": t.sumLoss / float64(max(1, t.sumSteps)), "grad_norm": s.GradNorm, "learning_rate": s.LearningRate, "epoch": s.Epoch,
+		"grad_norm": s.GradNorm, "learning_rate": s.LearningRate, "epoch": s.Epoch,
 		"tokens/s": float64(t.tokens) / time.Since(t.logged).Seconds(),
+	}
+	if t.sumSteps > 0 {
+		logs["loss"] = t.sumLoss / float64(t.sumSteps)
 	}
 	if t.counted > 0 {
 		logs["token_acc"] = float64(t.right) / float64(t.counted)

@@ -3,6 +3,7 @@ package trainer_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -348,5 +349,98 @@ func TestWrongShape(t *testing.T) {
 	tr.Loss = api.LossFunc(func(out *api.Output, b *api.Batch) (*api.Var, error) { return out.Hidden(), nil })
 	if err := tr.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "odd: the loss has shape (87, 56), want [87]") {
 		t.Errorf("a loss of the wrong shape: %v", err)
+	}
+}
+
+// TestSeveralCallbacks sees the hooks of several callbacks called in their order,
+// and each one's wish fulfilled: an evaluation, a line of the log, a checkpoint,
+// the end.
+func TestSeveralCallbacks(t *testing.T) {
+	m, ref := load(t, "qwen2")
+	tr := newTrainer(t, m, batches{ref, 1}, 9, 0)
+	tr.Eval = batches{ref, 1}
+	var got []string
+	saved := 0
+	tr.Save = func(string) error { saved++; return nil }
+	wish := func(name string, at int, do func(s *api.State)) trainer.Callback {
+		note := func(what string) func(s *api.State) error {
+			return func(s *api.State) error {
+				got = append(got, fmt.Sprintf("%s %s %d", name, what, s.Step))
+				return nil
+			}
+		}
+		return trainer.Callback{Name: name, Callback: &api.Callback{
+			OnStepEnd: func(s *api.State) error {
+				if s.Step == at {
+					do(s)
+				}
+				return note("step")(s)
+			},
+			OnLog: note("log"), OnEvaluate: note("evaluate"), OnSave: note("save"),
+		}}
+	}
+	tr.Callbacks = []trainer.Callback{
+		wish("a", 1, func(s *api.State) { s.Log = true }), wish("b", 1, func(s *api.State) { s.Evaluate = true }),
+		wish("c", 2, func(s *api.State) { s.Save = true }), wish("d", 3, func(s *api.State) { s.Stop = "enough" }),
+	}
+	if err := tr.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, hook := range []string{"step 1", "log 1", "log 1", "evaluate 1", "step 2", "save 2", "step 3"} { // the evaluation has a line of its own
+		for _, name := range []string{"a", "b", "c", "d"} {
+			want = append(want, name+" "+hook)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("hooks\n%v, want\n%v", got, want)
+	}
+	if s := tr.State(); s.Stop != "enough" || s.Step != 3 || saved != 1 {
+		t.Errorf("stopped at step %d (%q) with %d checkpoints", s.Step, s.Stop, saved)
+	}
+}
+
+// TestNaNPolicy has a loss that is no number in the second of four steps.
+func TestNaNPolicy(t *testing.T) {
+	for _, policy := range []string{"skip", "log"} {
+		m, ref := load(t, "qwen2")
+		tr := newTrainer(t, m, batches{ref, 1}, 4, 0)
+		tr.NaNPolicy, tr.LoggingSteps = policy, 1
+		step := 0
+		tr.Loss = api.LossFunc(func(out *api.Output, b *api.Batch) (*api.Var, error) {
+			loss := out.CrossEntropy(b.Labels)
+			if step++; step == 2 {
+				loss = loss.Scale(math.NaN())
+			}
+			return loss, nil
+		})
+		var updates, ends int
+		weight := math.NaN()
+		tr.Callbacks = []trainer.Callback{{Name: "watch", Callback: &api.Callback{
+			OnOptimizerStep: func(*api.State) error { updates++; return nil },
+			OnStepEnd:       func(s *api.State) error { ends++; weight = float64(s.Model.Params[0].Data()[0]); return nil },
+		}}}
+		if err := tr.Run(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if want := map[string]int{"skip": 3, "log": 4}[policy]; updates != want || ends != 4 || math.IsNaN(weight) != (policy == "log") {
+			t.Errorf("%s: %d updates in %d steps, weight %g", policy, updates, ends, weight)
+		}
+		if history := tr.State().LogHistory; len(history) != 4 || !math.IsNaN(history[1]["grad_norm"]) {
+			t.Errorf("%s: the log is %v", policy, history)
+		} else if _, ok := history[1]["loss"]; ok {
+			t.Errorf("%s: the step without a loss has one in the log: %v", policy, history[1])
+		}
+	}
+}
+
+func TestMaxWallTime(t *testing.T) {
+	m, ref := load(t, "qwen2")
+	tr := newTrainer(t, m, batches{ref, 1}, 50, 0)
+	saved := 0
+	tr.Save = func(string) error { saved++; return nil }
+	tr.MaxWallTime = 1 // a nanosecond
+	if err := tr.Run(context.Background()); err != nil || saved != 1 || tr.State().Step != 1 || !strings.Contains(tr.State().Stop, "max_wall_time") {
+		t.Errorf("%v at step %d (%q) with %d checkpoints", err, tr.State().Step, tr.State().Stop, saved)
 	}
 }
