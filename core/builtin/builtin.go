@@ -30,7 +30,7 @@ func Exports() api.Exports {
 		Callbacks:      api.Callbacks{"early_stop": newEarlyStop},
 		AgentTemplates: api.AgentTemplates{"hermes": newHermes},
 		Tuners:         api.Tuners{"full": newFull, "lora": newLora},
-		ORMs:           api.ORMs{"math": newMath},
+		ORMs:           api.ORMs{"math": newMath, "accuracy": newAccuracy},
 	}
 }
 

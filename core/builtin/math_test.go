@@ -98,11 +98,9 @@ func TestMathVectors(t *testing.T) {
 	}
 }
 
-// TestMathJudged counts the agreement over 2,844 answers that Math-Verify has
-// judged. It misses what needs algebra. The 39 to which it alone gives a reward
-// are the same to the eye as the truth, which Math-Verify could not read.
-func TestMathJudged(t *testing.T) {
-	const path = "../../../shared/vectors/math-equality/swift_accuracy_golden.jsonl"
+// judged reads pairs of a right answer and an answer, and what Math-Verify makes of them.
+func judged(t *testing.T, path string) []judgement {
+	t.Helper()
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		t.Skip("the judged answers are not here: ", path)
@@ -111,26 +109,74 @@ func TestMathJudged(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	var generous, right int
+	var all []judgement
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		var c struct {
-			Solution, Completion string
-			Reward               float64
-		}
-		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
+		var j judgement
+		if err := json.Unmarshal(lines.Bytes(), &j); err != nil {
 			t.Fatal(err)
 		}
-		switch got := mathReward(t, c.Completion, c.Solution); {
-		case got > c.Reward:
-			generous++
-			t.Logf("only here: %q against %q", mathResult(c.Completion), mathResult(c.Solution))
-		case got == 1:
+		all = append(all, j)
+	}
+	return all
+}
+
+type judgement struct {
+	Kind, Solution, Completion string
+	Reward                     float64
+	Test, Gold, Pred           string
+	Expected                   float64
+}
+
+// TestAccuracyJudged compares the ORM accuracy with ms-swift's over 2,844 answers.
+func TestAccuracyJudged(t *testing.T) {
+	all := judged(t, "../../../shared/vectors/math-equality/swift_accuracy_golden.jsonl")
+	right := 0
+	for _, j := range all {
+		got := accuracyOf(t, j.Completion, j.Solution)
+		if got == j.Reward {
 			right++
+			continue
 		}
+		t.Logf("%s: %g, want %g: %.100q against %.100q", j.Kind, got, j.Reward, ending(j.Completion), ending(j.Solution))
 	}
-	if generous > 39 || right < 1551 {
-		t.Errorf("%d rewards as Math-Verify gives them, want 1551 or more; %d that it does not give, want 39 or less", right, generous)
+	t.Logf("%d of %d, %.2f %%", right, len(all), 100*float64(right)/float64(len(all)))
+	if 100*right < 97*len(all) {
+		t.Error("want 97 %")
 	}
+}
+
+// TestMathVerifyCases compares it with the cases of Math-Verify's own tests.
+func TestMathVerifyCases(t *testing.T) {
+	all := judged(t, "../../../shared/vectors/math-equality/math_verify_cases.jsonl")
+	right := 0
+	for _, j := range all {
+		got := accuracyOf(t, "<answer>"+j.Pred+"</answer>", j.Gold)
+		if got == j.Expected {
+			right++
+			continue
+		}
+		t.Logf("%s: %g, want %g: %q against %q", j.Test, got, j.Expected, ending(j.Pred), ending(j.Gold))
+	}
+	t.Logf("%d of %d, %.2f %%", right, len(all), 100*float64(right)/float64(len(all)))
+	if 100*right < 93*len(all) {
+		t.Error("want 93 %")
+	}
+}
+
+// ending is the last part of a text, where its result is.
+func ending(s string) string { return s[max(0, len(s)-100):] }
+
+func accuracyOf(t *testing.T, text, solution string) float64 {
+	t.Helper()
+	orm, err := newAccuracy(own("accuracy", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rewards, err := orm.Score(context.Background(), []api.Completion{{Text: text, Row: map[string]any{"solution": solution}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rewards[0]
 }
