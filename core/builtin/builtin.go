@@ -9,7 +9,8 @@
 //	callback        early_stop
 //	tuner           full, lora
 //	agent template  hermes
-//	ORM             math
+//	ORM             math, accuracy, format, react_format, cosine, repetition, soft_overlong, toolbench
+//	PRM             client, qwen_max
 //
 // Simpler ones, with more explanation, are in the folder contrib.
 package builtin
@@ -30,7 +31,11 @@ func Exports() api.Exports {
 		Callbacks:      api.Callbacks{"early_stop": newEarlyStop},
 		AgentTemplates: api.AgentTemplates{"hermes": newHermes},
 		Tuners:         api.Tuners{"full": newFull, "lora": newLora},
-		ORMs:           api.ORMs{"math": newMath, "accuracy": newAccuracy},
+		ORMs: api.ORMs{
+			"math": newMath, "accuracy": newAccuracy, "format": newFormat, "react_format": newReactFormat,
+			"cosine": newCosine, "repetition": newRepetition, "soft_overlong": newSoftOverlong, "toolbench": newToolbench,
+		},
+		PRMs: api.PRMs{"client": newClient("qwen-plus"), "qwen_max": newClient("qwen-max")},
 	}
 }
 

@@ -67,15 +67,15 @@ func TestMath(t *testing.T) {
 	}
 }
 
-// TestMathVectors compares with ms-swift's math reward where that has no trap:
-// it cuts nested braces, takes the first box, lets an empty answer equal another,
-// and has an algebra system.
+// TestMathVectors compares with ms-swift's math reward where that has no trap: it
+// cuts nested braces, takes the first box, lets an empty answer equal another, and
+// reads neither units nor percents.
 func TestMathVectors(t *testing.T) {
 	other := map[string]string{
-		"nested_box_vs_plain": "nested braces are kept whole", "frac_vs_decimal": "fractions are decimals", "frac_vs_slash": "fractions are slashes",
-		"two_boxes_first": "the last box counts", "empty_both": "empty equals none", "empty_box": "empty equals none", "answer_header_twice": "the last header counts",
-		"unicode_minus": "a minus is a minus", "dfrac": "fractions are alike", "trig": "no algebra", "pow_brace": "no algebra",
-		"interval": "spaces do not count", "frac_same_numerator_wrong_denominator": "nested braces are kept whole",
+		"nested_box_vs_plain": "nested braces are kept whole", "frac_vs_decimal": "nested braces are kept whole", "frac_vs_slash": "nested braces are kept whole",
+		"frac_same_numerator_wrong_denominator": "nested braces are kept whole", "dfrac": "nested braces are kept whole",
+		"two_boxes_first": "the last box counts", "answer_header_twice": "the last header counts", "empty_both": "empty equals none", "empty_box": "empty equals none",
+		"unicode_minus": "a minus is a minus", "interval": "spaces do not count", "percent": "a percent is a hundredth", "degree": "degrees are a unit", "text_unit": "units do not count",
 	}
 	var v struct {
 		Inputs []struct {
@@ -94,6 +94,19 @@ func TestMathVectors(t *testing.T) {
 			}
 		} else if got != want {
 			t.Errorf("%s: %g, want %g", c.ID, got, want)
+		}
+	}
+}
+
+func TestAccuracyVectors(t *testing.T) {
+	var v struct {
+		Inputs   []struct{ ID, Completion, Solution string }
+		Expected []float64
+	}
+	vectors(t, "orm_accuracy.json", &v)
+	for i, c := range v.Inputs {
+		if got := accuracyOf(t, c.Completion, c.Solution); got != v.Expected[i] {
+			t.Errorf("%s: %g, want %g", c.ID, got, v.Expected[i])
 		}
 	}
 }
@@ -168,13 +181,18 @@ func TestMathVerifyCases(t *testing.T) {
 // ending is the last part of a text, where its result is.
 func ending(s string) string { return s[max(0, len(s)-100):] }
 
+// completionOf is an answer to a question with a solution.
+func completionOf(text, solution string) api.Completion {
+	return api.Completion{Text: text, Row: map[string]any{"solution": solution}}
+}
+
 func accuracyOf(t *testing.T, text, solution string) float64 {
 	t.Helper()
 	orm, err := newAccuracy(own("accuracy", nil))
 	if err != nil {
 		t.Fatal(err)
 	}
-	rewards, err := orm.Score(context.Background(), []api.Completion{{Text: text, Row: map[string]any{"solution": solution}}})
+	rewards, err := orm.Score(context.Background(), []api.Completion{completionOf(text, solution)})
 	if err != nil {
 		t.Fatal(err)
 	}
