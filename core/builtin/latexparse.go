@@ -119,7 +119,7 @@ func (p *latexParser) want(sign string) {
 // answer reads all of an answer: elements with commas between, which are a set.
 // In "x = 1, 2" the x is of both.
 func (p *latexParser) answer() formula {
-	f := p.elements()
+	f := bothSigns(p.elements())
 	if len(f) == 1 {
 		return f[0]
 	}
@@ -156,7 +156,7 @@ func (p *latexParser) elements() []formula {
 func (p *latexParser) commaElements() []formula {
 	var all []formula
 	for {
-		all = append(all, bothSigns(p.element())...)
+		all = append(all, p.element())
 		if !p.take(",") {
 			return all
 		}
@@ -166,16 +166,24 @@ func (p *latexParser) commaElements() []formula {
 	}
 }
 
-// bothSigns returns the two that f stands for if it has a ±.
-func bothSigns(f formula) []formula {
-	if !hasKind(f, plusMinusKind) {
-		return []formula{f}
+// bothSigns returns the elements of a set, two for each that has a ±. What a name
+// is with a ± is the set of the two.
+func bothSigns(elements []formula) []formula {
+	var all []formula
+	for _, f := range elements {
+		if !hasKind(f, plusMinusKind) {
+			all = append(all, f)
+			continue
+		}
+		plus, minus := withSign(f, "±"), withSign(f, "∓")
+		if isAssignment(f) && len(f.args) == 2 {
+			both := formula{kind: setKind, args: []formula{plus.args[1], minus.args[1]}}
+			all = append(all, formula{kind: relationKind, name: "=", args: []formula{f.args[0], both}})
+			continue
+		}
+		all = append(all, plus, minus)
 	}
-	two := []formula{withSign(f, "±"), withSign(f, "∓")}
-	if f.kind == relationKind && f.name == "=" && !hasKind(f.args[0], plusMinusKind) {
-		return []formula{{kind: relationKind, name: "=", args: []formula{f.args[0], {kind: setKind, args: []formula{two[0].args[1], two[1].args[1]}}}}}
-	}
-	return two
+	return all
 }
 
 func hasKind(f formula, k formulaKind) bool {
@@ -357,7 +365,7 @@ func (p *latexParser) startsFactor(noFunctions bool) bool {
 	case 'n', 'l', 't':
 		return true
 	case 'c':
-		return t.text != "end" && t.text != "choose" && !(noFunctions && latexFunctions[t.text])
+		return t.text != "end" && t.text != "choose" && t.text != "rfloor" && t.text != "rceil" && !(noFunctions && latexFunctions[t.text])
 	case 0:
 		return t.text == "(" || t.text == "[" || t.text == "{" || t.text == `\{` || t.text == "|" && p.bars == 0
 	}
@@ -483,7 +491,7 @@ func (p *latexParser) atom() formula {
 	case p.take(`\{`):
 		f := formula{kind: setKind}
 		if !p.isSign(`\}`) {
-			f.args = p.nested()
+			f.args = bothSigns(p.nested())
 		}
 		p.want(`\}`)
 		return f
@@ -550,7 +558,7 @@ func (p *latexParser) braces() formula {
 	if len(f) == 1 {
 		return f[0]
 	}
-	return formula{kind: setKind, args: f}
+	return formula{kind: setKind, args: bothSigns(f)}
 }
 
 // brackets reads a group in parentheses or square brackets, a point or an interval.

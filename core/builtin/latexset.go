@@ -171,6 +171,9 @@ func (c *comparison) contains(f formula, unknown string, x float64) bool {
 
 // at reports whether two numbers are the same but for rounding.
 func (c *comparison) at(x, y float64) bool {
+	if math.IsInf(x, 0) || math.IsInf(y, 0) {
+		return x == y
+	}
 	slack := 1e-9 * max(1, math.Abs(x))
 	if c.places > 0 {
 		slack = max(slack, 0.5*math.Pow10(-c.places))

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/big"
 	"math/cmplx"
+	"math/rand/v2"
 )
 
 // Sizes past which arithmetic is not done exactly, or not at all.
@@ -233,10 +234,10 @@ func (v valuation) unknown(name string) complex128 {
 		return x
 	}
 	h := fnv.New64a()
-	fmt.Fprint(h, v.point, " ", name)
-	sum := h.Sum64()
-	x := 0.3 + 2.7*float64(sum>>12)/float64(1<<52)
-	if v.point >= 3 && sum&1 == 1 {
+	h.Write([]byte(name))
+	random := rand.New(rand.NewPCG(h.Sum64(), uint64(v.point)))
+	x := 0.3 + 2.7*random.Float64()
+	if v.point >= 3 && random.IntN(2) == 1 {
 		x = -x
 	}
 	return complex(x, 0)
