@@ -102,8 +102,8 @@ func joinedName(f formula) (string, bool) {
 // sameNumber compares numbers, and formulas with names by their values at a few
 // points.
 func (c *comparison) sameNumber(a, b formula) bool {
-	x, exactA := a.exact()
-	y, exactB := b.exact()
+	x, exactA := c.exact(a)
+	y, exactB := c.exact(b)
 	rounded := c.places > 0 && (isDecimal(a) || isDecimal(b))
 	if exactA && exactB {
 		return x.Cmp(y) == 0 || rounded && x.FloatString(c.places) == y.FloatString(c.places)
@@ -114,7 +114,7 @@ func (c *comparison) sameNumber(a, b formula) bool {
 		x, y := v.of(a), v.of(b)
 		badX, badY := cmplx.IsNaN(x) || cmplx.IsInf(x), cmplx.IsNaN(y) || cmplx.IsInf(y)
 		if badX && badY {
-			if x == y && cmplx.IsInf(x) {
+			if x == y && a.hasKind(infinityKind) && b.hasKind(infinityKind) {
 				compared++
 			}
 			continue
@@ -205,7 +205,15 @@ func (c *comparison) multiples(a, b formula, either bool) bool {
 
 // rows returns the elements of a matrix, of a sum or product of matrices, or of one
 // that is multiplied by a number.
-func (f formula) rows() ([][]formula, bool) {
+func (f formula) rows() ([][]formula, bool) { return f.rowsOf(maxMatrices) }
+
+// Sizes past which matrices are not multiplied: the elements grow with each product.
+const (
+	maxMatrices       = 4
+	maxMatrixProducts = 64 // of elements, in one product of matrices
+)
+
+func (f formula) rowsOf(matrices int) ([][]formula, bool) {
 	switch f.kind {
 	case matrixKind:
 		rows := make([][]formula, len(f.args))
@@ -214,12 +222,15 @@ func (f formula) rows() ([][]formula, bool) {
 		}
 		return rows, true
 	case sumKind, productKind:
-		x, ok := f.args[0].rows()
-		y, is := f.args[1].rows()
+		if f.kind == productKind {
+			matrices--
+		}
+		x, ok := f.args[0].rowsOf(matrices)
+		y, is := f.args[1].rowsOf(matrices)
 		switch {
 		case ok && is && f.kind == sumKind && len(x) == len(y) && len(x[0]) == len(y[0]):
 			return byElement(x, func(i, j int) formula { return node(sumKind, x[i][j], y[i][j]) }), true
-		case ok && is && f.kind == productKind && len(x[0]) == len(y) && len(x)*len(y)*len(y[0]) <= 1000:
+		case ok && is && f.kind == productKind && matrices > 0 && len(x[0]) == len(y) && len(x)*len(y)*len(y[0]) <= maxMatrixProducts:
 			return matrixProduct(x, y), true
 		case ok && !is && f.kind == productKind:
 			return byElement(x, func(i, j int) formula { return node(productKind, x[i][j], f.args[1]) }), true
@@ -271,7 +282,7 @@ func (c *comparison) sortKey(f formula) float64 {
 	if isAssignment(f) {
 		f = f.args[len(f.args)-1]
 	}
-	if x, ok := f.exact(); ok {
+	if x, ok := c.exact(f); ok {
 		key, _ := new(big.Float).SetRat(x).Float64()
 		return key
 	}

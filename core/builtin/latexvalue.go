@@ -18,40 +18,44 @@ const (
 
 // exact returns the rational number that a formula is, if it is found without
 // rounding.
-func (f formula) exact() (*big.Rat, bool) {
+func (c *comparison) exact(f formula) (*big.Rat, bool) {
+	if c.visits--; c.visits < 0 {
+		return nil, false
+	}
+	x, ok := c.exactly(f)
+	if !ok || bits(x) > maxExactBits {
+		return nil, false
+	}
+	c.visits -= bits(x) / 64
+	return x, true
+}
+
+func (c *comparison) exactly(f formula) (*big.Rat, bool) {
 	switch f.kind {
 	case numberKind:
 		return f.value, true
-	case percentKind:
-		if x, ok := f.args[0].exact(); ok {
-			return new(big.Rat).Quo(x, big.NewRat(100, 1)), true
-		}
-	case sumKind, productKind:
-		total := f.args[0]
-		x, ok := total.exact()
-		for _, a := range f.args[1:] {
-			y, is := a.exact()
-			if !ok || !is {
-				return nil, false
-			}
-			if f.kind == sumKind {
-				x = new(big.Rat).Add(x, y)
-			} else {
-				x = new(big.Rat).Mul(x, y)
-			}
-			ok = bits(x) < maxExactBits
-		}
-		return x, ok
-	case powerKind:
-		if x, ok := f.args[0].exact(); ok {
-			if n, ok := f.args[1].exact(); ok {
-				return exactPower(x, n)
-			}
-		}
-	case functionKind:
-		return f.exactFunction()
+	case percentKind, sumKind, productKind, powerKind, functionKind:
+	default:
+		return nil, false
 	}
-	return nil, false
+	args := make([]*big.Rat, len(f.args))
+	for i, a := range f.args {
+		var ok bool
+		if args[i], ok = c.exact(a); !ok {
+			return nil, false
+		}
+	}
+	switch f.kind {
+	case percentKind:
+		return new(big.Rat).Quo(args[0], big.NewRat(100, 1)), true
+	case sumKind:
+		return new(big.Rat).Add(args[0], args[1]), true
+	case productKind:
+		return new(big.Rat).Mul(args[0], args[1]), true
+	case powerKind:
+		return exactPower(args[0], args[1])
+	}
+	return exactFunction(f.name, args)
 }
 
 func bits(x *big.Rat) int { return x.Num().BitLen() + x.Denom().BitLen() }
@@ -107,30 +111,23 @@ func wholeRoot(x *big.Int, n int64) (*big.Int, bool) {
 	return r, new(big.Int).Exp(r, big.NewInt(n), nil).Cmp(x) == 0
 }
 
-func (f formula) exactFunction() (*big.Rat, bool) {
-	args := make([]*big.Rat, len(f.args))
-	for i, a := range f.args {
-		var ok bool
-		if args[i], ok = a.exact(); !ok {
-			return nil, false
-		}
-	}
+func exactFunction(name string, args []*big.Rat) (*big.Rat, bool) {
 	switch {
-	case f.name == "root" && args[1].Sign() != 0:
+	case name == "root" && len(args) == 2 && args[1].Sign() != 0:
 		return exactPower(args[0], new(big.Rat).Inv(args[1]))
-	case f.name == "abs" && len(args) == 1:
+	case name == "abs" && len(args) == 1:
 		return new(big.Rat).Abs(args[0]), true
-	case f.name == "factorial" && args[0].IsInt() && args[0].Sign() >= 0 && args[0].Num().IsInt64() && args[0].Num().Int64() <= maxFactorial:
+	case name == "factorial" && len(args) == 1 && args[0].IsInt() && args[0].Sign() >= 0 && args[0].Num().IsInt64() && args[0].Num().Int64() <= maxFactorial:
 		return new(big.Rat).SetInt(new(big.Int).MulRange(1, args[0].Num().Int64())), true
-	case f.name == "binom" && args[0].IsInt() && args[1].IsInt():
+	case name == "binom" && len(args) == 2 && args[0].IsInt() && args[1].IsInt():
 		n, k := args[0].Num(), args[1].Num()
 		if n.Sign() >= 0 && k.Sign() >= 0 && n.IsInt64() && n.Int64() <= maxFactorial && k.IsInt64() {
 			return new(big.Rat).SetInt(new(big.Int).Binomial(n.Int64(), k.Int64())), true
 		}
-	case (f.name == "max" || f.name == "min") && len(args) > 0:
+	case (name == "max" || name == "min") && len(args) > 0:
 		best := args[0]
 		for _, x := range args[1:] {
-			if (x.Cmp(best) > 0) == (f.name == "max") {
+			if (x.Cmp(best) > 0) == (name == "max") {
 				best = x
 			}
 		}

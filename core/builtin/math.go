@@ -2,8 +2,10 @@ package builtin
 
 import (
 	"context"
+	"encoding/json"
 	"math"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"swiftgo/api"
@@ -46,11 +48,16 @@ func accuracy(c api.Completion) float64 {
 // decimalPlaces is how many of a decimal count, as Math-Verify has it: 0.333333 is 1/3.
 const decimalPlaces = 6
 
-// solution returns the right answer: the column solution of the dataset, or its
-// answer.
+// solution returns the right answer: the column solution of the dataset, which may
+// be a number, or the dataset's answer.
 func solution(c api.Completion) (string, bool) {
-	if s, ok := c.Row["solution"].(string); ok {
+	switch s := c.Row["solution"].(type) {
+	case string:
 		return s, true
+	case json.Number:
+		return s.String(), true
+	case float64:
+		return strconv.FormatFloat(s, 'f', -1, 64), true
 	}
 	return c.Truth, c.Truth != ""
 }
