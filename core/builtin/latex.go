@@ -34,7 +34,7 @@ func tidyLatex(s string) string {
 
 var (
 	looks = strings.NewReplacer(
-		"\n", " ", "\r", " ", "\t", " ", "\u00a0", " ", `\displaystyle`, "", `\textstyle`, "", `\mathrm{th}`, "", `\$`, "", "$", "",
+		"\n", " ", "\r", " ", `"`, "", "€", "", "£", "", "¥", "", "₹", "", "\t", " ", "\u00a0", " ", `\displaystyle`, "", `\textstyle`, "", `\mathrm{th}`, "", `\$`, "", "$", "",
 		`\dfrac`, `\frac`, `\tfrac`, `\frac`, `\cfrac`, `\frac`, `\ldots`, " ", `\dots`, " ", "~=", `\approx`,
 		`\left\{`, `\{`, `\right\}`, `\}`, `\left.`, "", `\right.`, "")
 	doubled       = regexp.MustCompile(`\\\\([a-zA-Z])`)
@@ -50,6 +50,10 @@ var (
 // stripUnit takes the unit off the end of a quantity, unless nothing would be left.
 // A single letter is a unit only behind a number, since it may be a name.
 func stripUnit(s string) string {
+	s = temperature.ReplaceAllString(s, "")
+	if halfOfDay.MatchString(s) {
+		return s
+	}
 	for _, unit := range []*regexp.Regexp{textUnit, wordUnit, wordUnit} {
 		if at := unit.FindStringSubmatchIndex(s); at != nil && at[2] > 0 {
 			s = strings.TrimSpace(s[:at[2]])
@@ -67,19 +71,21 @@ func hasName(s string) bool {
 }
 
 var (
-	command    = regexp.MustCompile(`\\[a-zA-Z]+`)
-	textUnit   = regexp.MustCompile(`(\\text\s*\{[^{}]*\}` + unitPower + `)$`)
-	wordUnit   = regexp.MustCompile(`(?:\d|\}|\s)(\s*(?:` + unitWords + `)(?:e?s)?` + unitPower + `)$`)
-	letterUnit = regexp.MustCompile(`[\d}](\s*[mghlstcd]` + unitPower + `)$`)
+	command     = regexp.MustCompile(`\\[a-zA-Z]+`)
+	temperature = regexp.MustCompile(`(?:\^\{?\\circ\}?|°)\s*(?:\\text\{\s*)?[CFK]\s*\}?$`)
+	halfOfDay   = regexp.MustCompile(`(?i)[^a-z][ap]\.?\s?m\.?\s*\}?$`)
+	textUnit    = regexp.MustCompile(`(\\text\s*\{[^{}]*\}` + unitPower + `)$`)
+	wordUnit    = regexp.MustCompile(`(?:\d|\}|\s)(\s*(?:` + unitWords + `)(?:e?s)?` + unitPower + `)$`)
+	letterUnit  = regexp.MustCompile(`[\d}](\s*[mghlstcd]` + unitPower + `)$`)
 )
 
 const (
 	unitPower = `(?:\s*(?:\^\d|\^\{\d\}|²|³))?\s*`
 	unitWords = `mm|cm|dm|km|ft|inch|inches|feet|foot|yard|mile|meter|metre|centimeter|kilometer|acre|hectare|sq|square|cubic|cu` +
 		`|mg|kg|gm|gram|kilogram|lb|pound|ounce|oz|ton|liter|litre|gallon|gal|cc|ml` +
-		`|sec|second|min|minute|hr|hour|day|week|month|year|yr|am|pm|noon|mph|kmph|kmh` +
+		`|sec|second|min|minute|hr|hour|day|week|month|year|yr|mph|kmph|kmh|km/h|m/s` +
 		`|degree|deg|unit|digit|integer|number|cent|dollar|rupee|rs|coin|mark` +
-		`|student|people|person|men|man|women|woman|apple|tile|edge|way|time|more|less|increase|decrease|profit|loss`
+		`|student|people|person|men|man|women|woman|apple|tile|edge|way|time`
 )
 
 // A token is the smallest piece of LaTeX: one of the kinds below, or else a sign,
@@ -113,6 +119,7 @@ func latexTokens(s string) []latexToken {
 					add('t', group[1])
 				}
 			case spacing[name]:
+				space = true
 			case signs[name] != "":
 				add(0, signs[name])
 			default:

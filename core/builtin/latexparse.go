@@ -13,7 +13,10 @@ func parseLatex(s string) (formula, bool) {
 	if len(s) > maxMathText {
 		return formula{}, false
 	}
-	if thousands.MatchString(s) {
+	switch {
+	case decimalComma.MatchString(s):
+		s = strings.Replace(s, ",", ".", 1)
+	case thousands.MatchString(s):
 		s = strings.ReplaceAll(s, ",", "")
 	}
 	p := latexParser{tokens: latexTokens(s)}
@@ -27,7 +30,10 @@ func parseLatex(s string) (formula, bool) {
 	return formula{}, false
 }
 
-var thousands = regexp.MustCompile(`^\s*-?\d{1,3}(,\d{3})+(\.\d+)?\s*$`)
+var (
+	thousands    = regexp.MustCompile(`^\s*-?\d{1,3}(,\d{3})+(\.\d+)?\s*$`)
+	decimalComma = regexp.MustCompile(`^\s*-?0,\d{3}\s*$`)
+)
 
 type latexParser struct {
 	tokens []latexToken

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"regexp"
 	"testing"
 
 	"swiftgo/api"
@@ -143,8 +144,11 @@ type judgement struct {
 }
 
 // TestAccuracyJudged compares the ORM accuracy with ms-swift's over 2,844 answers.
+// The kinds of those that it alone rewards say what ms-swift's way of calling
+// Math-Verify cannot read, which is no part of the rule.
 func TestAccuracyJudged(t *testing.T) {
 	all := judged(t, "../../../shared/vectors/math-equality/swift_accuracy_golden.jsonl")
+	misses := map[string]int{}
 	right := 0
 	for _, j := range all {
 		got := accuracyOf(t, j.Completion, j.Solution)
@@ -152,17 +156,39 @@ func TestAccuracyJudged(t *testing.T) {
 			right++
 			continue
 		}
-		t.Logf("%s: %g, want %g: %.100q against %.100q", j.Kind, got, j.Reward, ending(j.Completion), ending(j.Solution))
+		kind := "a wrong answer is rewarded, or a right one not"
+		for _, k := range unreadable {
+			if got == 1 && k.pattern.MatchString(ending(j.Completion)) {
+				kind = k.name
+				break
+			}
+		}
+		misses[kind]++
+		t.Logf("%s: %g, want %g: %q against %q", kind, got, j.Reward, ending(j.Completion), ending(j.Solution))
 	}
-	t.Logf("%d of %d, %.2f %%", right, len(all), 100*float64(right)/float64(len(all)))
-	if 100*right < 97*len(all) {
-		t.Error("want 97 %")
+	t.Logf("%d of %d, %.2f %%; the others: %v", right, len(all), 100*float64(right)/float64(len(all)), misses)
+	if 1000*right < 990*len(all) || len(misses) > len(unreadable) {
+		t.Error("want 99 %, and only right answers that ms-swift does not read among the others")
 	}
 }
 
-// TestMathVerifyCases compares it with the cases of Math-Verify's own tests.
+// unreadable has what ms-swift does not read in an answer without a tag.
+var unreadable = []struct {
+	name    string
+	pattern *regexp.Regexp
+}{
+	{"\\sqrt and \\frac without braces", regexp.MustCompile(`\\(?:sqrt|frac) ?\d`)},
+	{"a text in a box in a formula, taken for a unit", regexp.MustCompile(`\\boxed\{\\text\{[^}]*\}\}\$`)},
+	{"a union in a box in a formula", regexp.MustCompile(`\\boxed\{.*\\cup`)},
+	{"a full stop in a formula", regexp.MustCompile(`\.\}$|\.\n\\\]`)},
+}
+
+// TestMathVerifyCases compares it with the cases of Math-Verify's own tests. Most of
+// the others are of other settings of Math-Verify: of the kinds of text it reads, of
+// the places of decimals, of names that may differ.
 func TestMathVerifyCases(t *testing.T) {
 	all := judged(t, "../../../shared/vectors/math-equality/math_verify_cases.jsonl")
+	misses := map[string]int{}
 	right := 0
 	for _, j := range all {
 		got := accuracyOf(t, "<answer>"+j.Pred+"</answer>", j.Gold)
@@ -170,11 +196,44 @@ func TestMathVerifyCases(t *testing.T) {
 			right++
 			continue
 		}
+		misses[j.Test]++
 		t.Logf("%s: %g, want %g: %q against %q", j.Test, got, j.Expected, ending(j.Pred), ending(j.Gold))
 	}
-	t.Logf("%d of %d, %.2f %%", right, len(all), 100*float64(right)/float64(len(all)))
-	if 100*right < 93*len(all) {
-		t.Error("want 93 %")
+	t.Logf("%d of %d, %.2f %%; the others: %v", right, len(all), 100*float64(right)/float64(len(all)), misses)
+	if 1000*right < 940*len(all) {
+		t.Error("want 94 %")
+	}
+}
+
+// TestResultOf has where the result of an answer is found.
+func TestResultOf(t *testing.T) {
+	for _, c := range []struct{ text, any, anchored string }{
+		{`$x=1$, so the final answer is $2$. I hope it is correct. \boxed{3}`, "2", "3"},
+		{`The final answer, I think, is: $2$. $3$`, "2", "2"},
+		{`\boxed{2} and $3$`, "2", "2"},
+		{`first \boxed{1}, then much later, as was to be shown here at length, \boxed{2}.`, "1,2", "1,2"},
+		{`first \boxed{1} then much later, as was to be shown here at length and so on to the very end of it all \boxed{2}.`, "2", "2"},
+		{`\boxed{1} no no no no no \boxed{2}`, "2", "2"},
+		{`\boxed{1}\boxed{2}`, "1,2", "1,2"},
+		{`$\boxed{1}$ and $\boxed{2}$`, "1 and 2", `\boxed{1} and \boxed{2}`},
+		{`Answer: $5$ of $6$`, "5", "5"},
+		{`my answer would be $5$ here`, "5", "5"},
+		{`so $5$ or \(6\)`, "5 and 6", ""},
+		{`so \[5\] percent`, "5", ""},
+		{`it is 1,234 or so`, "1234", ""},
+		{`a total of 2 + 3 `, "2 + 3", ""},
+		{`12 = 12`, "12", ""},
+		{`X2Y`, "", ""},
+		{``, "", ""},
+		{`price: \$5`, "", ""},
+		{`costs $5`, "5", ""},
+		{`\boxed{1`, "", ""},
+	} {
+		any, _ := resultOf(c.text)
+		anchored, _ := anchoredResultOf(c.text)
+		if any.text != c.any || anchored.text != c.anchored {
+			t.Errorf("%q: %q and, anchored, %q; want %q and %q", c.text, any.text, anchored.text, c.any, c.anchored)
+		}
 	}
 }
 
