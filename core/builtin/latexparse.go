@@ -10,9 +10,6 @@ import (
 // parseLatex reads tidy LaTeX or plain text. What it cannot read whole it reads
 // from the last equals sign on, if there are two or more, as Math-Verify does.
 func parseLatex(s string) (formula, bool) {
-	if len(s) > maxMathText {
-		return formula{}, false
-	}
 	switch {
 	case decimalComma.MatchString(s):
 		s = strings.Replace(s, ",", ".", 1)

@@ -19,7 +19,11 @@ type mathResult struct {
 	ok      bool
 }
 
+// readMath reads a piece of LaTeX, or of plain text, unless it is too long for one.
 func readMath(text string) mathResult {
+	if len(text) > maxMathText {
+		return mathResult{text: text}
+	}
 	r := mathResult{text: tidyLatex(text)}
 	r.formula, r.ok = parseLatex(r.text)
 	return r
@@ -324,7 +328,7 @@ func finalAnswers(text string, hope bool) []mathPlace {
 	var all []mathPlace
 	if hope {
 		for _, at := range finalIs.FindAllStringIndex(text, -1) {
-			if p, ok := formulaAt2(text, at[1]); ok && iHope.MatchString(text[p.end:]) {
+			if p, ok := formulaFrom(text, at[1]); ok && iHope.MatchString(text[p.end:]) {
 				p.start = at[0]
 				all = append(all, p)
 			}
@@ -341,7 +345,7 @@ func finalAnswers(text string, hope bool) []mathPlace {
 			if is == "" {
 				return false
 			}
-			p, ok := formulaAt2(text, i+len(is))
+			p, ok := formulaFrom(text, i+len(is))
 			if ok {
 				p.start, end = at[0], p.end
 				all = append(all, p)
@@ -361,7 +365,7 @@ func answers(text, mark string) []mathPlace {
 			continue
 		}
 		within(text, at[1]+len(mark), 50, func(i int) bool {
-			p, ok := formulaAt2(text, i)
+			p, ok := formulaFrom(text, i)
 			if ok {
 				p.start, end = at[0], p.end
 				all = append(all, p)
@@ -372,7 +376,7 @@ func answers(text, mark string) []mathPlace {
 	return all
 }
 
-func formulaAt2(text string, i int) (mathPlace, bool) {
+func formulaFrom(text string, i int) (mathPlace, bool) {
 	if i >= len(text) {
 		return mathPlace{}, false
 	}
