@@ -126,12 +126,19 @@ func latexTokens(s string) []latexToken {
 				add('c', name)
 			}
 		case c < utf8.RuneSelf && !isLetter(rune(c)):
-			for _, pair := range []string{"<=", ">=", "!="} {
+			sign := s[:1]
+			for _, pair := range []string{"<=", ">=", "!=", "==", "**"} {
 				if strings.HasPrefix(s, pair) {
-					n = 2
+					n, sign = 2, pair
 				}
 			}
-			add(0, s[:n])
+			switch sign {
+			case "==":
+				sign = "="
+			case "**":
+				sign = "^" // as programs write it
+			}
+			add(0, sign)
 		default:
 			var r rune
 			r, n = utf8.DecodeRuneInString(s)

@@ -135,7 +135,6 @@ func (p *latexParser) element() formula {
 	for p.isSign("=", "<", ">", "<=", ">=", "!=", "in", "~") {
 		sign := p.peek().text
 		p.at++
-		p.take("=") // as in ==
 		x := p.setTerm()
 		if sign == "~" { // an approximation says nothing new, unless of a name
 			if len(args) == 1 && onlySymbols(f) {
@@ -206,7 +205,6 @@ func (p *latexParser) productOf(factor func() formula) formula {
 	for {
 		switch {
 		case p.take("*"):
-			p.take("*") // as in 2**3, a power in programs
 			f = node(productKind, f, factor())
 		case p.take("/", ":"):
 			f = quotient(f, factor())
@@ -239,6 +237,7 @@ func (p *latexParser) signed(noFunctions bool) formula {
 
 // factors reads what is written side by side: a product, or a mixed number.
 func (p *latexParser) factors(noFunctions bool) formula {
+	start := p.at
 	f := p.powers()
 	for p.startsFactor(noFunctions) {
 		t := p.peek()
@@ -253,9 +252,9 @@ func (p *latexParser) factors(noFunctions bool) formula {
 				continue
 			case t.kind == 'n' && len(t.text) == 3 && t.space && !strings.Contains(t.text, "."): // 1 000
 				thousand := new(big.Rat).Mul(f.value, big.NewRat(1000, 1))
-				f.value = thousand.Add(thousand, p.powers().value)
+				f.value = thousand.Add(thousand, p.atom().value)
 				continue
-			case t.kind == 'n' && p.at+2 < len(p.tokens) && p.tokens[p.at+1].text == "/" && p.tokens[p.at+2].kind == 'n': // 1 1/2
+			case t.kind == 'n' && p.mixed(start):
 				above := p.powers()
 				p.at++
 				f = node(sumKind, f, quotient(above, p.powers()))
@@ -268,6 +267,16 @@ func (p *latexParser) factors(noFunctions bool) formula {
 		f = node(productKind, f, p.powers())
 	}
 	return f
+}
+
+// mixed reports whether what comes after a whole number, that starts at a token, is
+// a fraction in plain text, so that they are a mixed number: 1 1/2.
+func (p *latexParser) mixed(start int) bool {
+	if p.at+2 >= len(p.tokens) || p.tokens[p.at-1].kind != 'n' || start > 0 && p.tokens[start-1].text == "/" || p.tokens[p.at+1].text != "/" {
+		return false
+	}
+	above, below := p.tokens[p.at], p.tokens[p.at+2]
+	return below.kind == 'n' && !strings.Contains(above.text+below.text, ".") && (len(above.text) < len(below.text) || len(above.text) == len(below.text) && above.text < below.text)
 }
 
 // startsFactor reports whether the next token can start a factor.

@@ -278,6 +278,9 @@ var (
 // one between $$, \[ \], $, \( \), or [ ] with spaces around, or a bare \frac of
 // numbers. Those in a line end on it.
 func delimited(text string, i int, boxed bool) (content string, end int) {
+	if i >= len(text) {
+		return "", i
+	}
 	s := text[i:]
 	escaped := i > 0 && text[i-1] == '\\'
 	switch {
@@ -328,7 +331,7 @@ func finalAnswers(text string, hope bool) []mathPlace {
 	var all []mathPlace
 	if hope {
 		for _, at := range finalIs.FindAllStringIndex(text, -1) {
-			if p, ok := formulaFrom(text, at[1]); ok && iHope.MatchString(text[p.end:]) {
+			if p, ok := formulaAt(text, at[1], false); ok && iHope.MatchString(text[p.end:]) {
 				p.start = at[0]
 				all = append(all, p)
 			}
@@ -345,7 +348,7 @@ func finalAnswers(text string, hope bool) []mathPlace {
 			if is == "" {
 				return false
 			}
-			p, ok := formulaFrom(text, i+len(is))
+			p, ok := formulaAt(text, i+len(is), false)
 			if ok {
 				p.start, end = at[0], p.end
 				all = append(all, p)
@@ -365,7 +368,7 @@ func answers(text, mark string) []mathPlace {
 			continue
 		}
 		within(text, at[1]+len(mark), 50, func(i int) bool {
-			p, ok := formulaFrom(text, i)
+			p, ok := formulaAt(text, i, false)
 			if ok {
 				p.start, end = at[0], p.end
 				all = append(all, p)
@@ -374,13 +377,6 @@ func answers(text, mark string) []mathPlace {
 		})
 	}
 	return all
-}
-
-func formulaFrom(text string, i int) (mathPlace, bool) {
-	if i >= len(text) {
-		return mathPlace{}, false
-	}
-	return formulaAt(text, i, false)
 }
 
 // within tries the places up to n characters after i until one will do.
