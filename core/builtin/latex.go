@@ -96,6 +96,8 @@ type latexToken struct {
 	space bool // whether there is a space before it
 }
 
+func (t latexToken) is(sign string) bool { return t.kind == 0 && t.text == sign }
+
 // latexTokens cuts LaTeX, or plain text, into tokens. Spaces are none.
 func latexTokens(s string) []latexToken {
 	var tokens []latexToken

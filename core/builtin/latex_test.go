@@ -77,7 +77,7 @@ func TestHostileFormulas(t *testing.T) {
 	for _, s := range []string{
 		many("("), many("{"), many("["), many("|"), many(`\{`), many(`\frac{`), many(`\sqrt`), many("^2"), "9" + many("^9"), many("(9)^"), "9^{9^{9^{9^{9}}}}",
 		"1" + many("!"), many("1,"), many("x,"), many("(1,2),"), many(`1\pm`), many("x="), many("1+"), many("-") + "1", many(`\begin{pmatrix}1&2\end{pmatrix}`),
-		many(`[0,1]\cup`) + "[0,1]", many("f(") + "x" + many(")"), many("(x+y)^{99}") + "1", many("x_"), many("9^{6000},"), strings.Repeat(`\begin{pmatrix}1&2\\3&4\end{pmatrix}`, 70), many(`\text{`), "99999999999999999999!", `\binom{999}{500}^{999}`, many("1"), "1." + many("0") + "E999",
+		many(`[0,1]\cup`) + "[0,1]", many("f(") + "x" + many(")"), many("(x+y)^{99}") + "1", many("x_"), strings.Repeat("x(", 48) + "x" + strings.Repeat("+1)", 48), strings.Repeat("x(", 40) + "x" + strings.Repeat("+1,2)", 40), many("9^{6000},"), strings.Repeat(`\begin{pmatrix}1&2\\3&4\end{pmatrix}`, 70), many(`\text{`), "99999999999999999999!", `\binom{999}{500}^{999}`, many("1"), "1." + many("0") + "E999",
 		many("(x+1)(y+2)") + "<1", many("f(x,"), many("1<"), many("10^{300}"), many("$"), many(`\left(`), many("a/"), many("2/3 "), many(`\log_2 `), many(`\int `), "(" + many("x+") + "1)!",
 	} {
 		start := time.Now()

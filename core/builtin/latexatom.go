@@ -69,17 +69,40 @@ func (p *latexParser) named(name string) formula {
 		p.at++
 		f.name += "_" + p.subscript()
 	}
-	if !p.isSign("(") {
+	if !p.isCall() {
 		return f
 	}
-	start := p.at
 	p.at++
-	args := p.nested()
-	if p.failed || !p.take(")") || len(args) == 1 && args[0].kind != numberKind && args[0].kind != symbolKind {
-		p.at, p.failed = start, false // x(y+1) is a product
-		return f
+	f.kind, f.args = functionKind, p.nested()
+	p.want(")")
+	return f
+}
+
+// isCall reports whether parentheses are those of a function of a name before them:
+// with one atom in them, or with a comma. x(y+1) is a product.
+func (p *latexParser) isCall() bool {
+	if !p.isSign("(") {
+		return false
 	}
-	return formula{kind: functionKind, name: f.name, args: args}
+	rest := p.tokens[p.at+1:]
+	if len(rest) > 1 && rest[0].kind != 0 && rest[1].is(")") || len(rest) > 3 && rest[0].kind != 0 && rest[1].is("_") && rest[3].is(")") {
+		return true
+	}
+	depth := 0
+	for _, t := range rest {
+		switch {
+		case t.is("("), t.is("["), t.is("{"), t.is(`\{`):
+			depth++
+		case t.is(")"), t.is("]"), t.is("}"), t.is(`\}`):
+			depth--
+		case t.is(",") && depth == 0:
+			return true
+		}
+		if depth < 0 {
+			break
+		}
+	}
+	return false
 }
 
 // nested reads elements within brackets, where a bar is not the one outside.
