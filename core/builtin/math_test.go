@@ -207,6 +207,17 @@ func TestMathVerifyCases(t *testing.T) {
 	}
 }
 
+// TestMathVerifyShortCases has those that are short and of these settings.
+func TestMathVerifyShortCases(t *testing.T) {
+	var all []judgement
+	vectors(t, "math_verify_cases.json", &all)
+	for _, j := range all {
+		if got := accuracyOf(t, "<answer>"+j.Pred+"</answer>", j.Gold); got != j.Expected {
+			t.Errorf("%s: %g, want %g: %q against %q", j.Test, got, j.Expected, j.Pred, j.Gold)
+		}
+	}
+}
+
 // TestResultOf has where the result of an answer is found.
 func TestResultOf(t *testing.T) {
 	for _, c := range []struct{ text, any, anchored string }{
