@@ -19,7 +19,7 @@ func newReactFormat(args *api.Args) (api.ORM, error) {
 }
 
 func matches(pattern *regexp.Regexp) api.ORM {
-	return judge(func(c api.Completion) float64 { return reward(pattern.MatchString(c.Text)) })
+	return judgeEach(func(c api.Completion) float64 { return reward(pattern.MatchString(c.Text)) })
 }
 
 var (

@@ -108,7 +108,7 @@ func latexTokens(s string) []latexToken {
 		switch c := s[0]; {
 		case c == ' ' || c == '~':
 			space = true
-		case c >= '0' && c <= '9' || c == '.' && len(s) > 1 && isDigit(s[1]):
+		case c >= '0' && c <= '9' || c == '.' && len(s) > 1 && isASCIIDigit(s[1]):
 			n = len(latexNumber.FindString(s))
 			add('n', s[:n])
 		case c == '\\':
@@ -158,8 +158,8 @@ func latexTokens(s string) []latexToken {
 	return tokens
 }
 
-func isDigit(c byte) bool  { return c >= '0' && c <= '9' }
-func isLetter(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= utf8.RuneSelf }
+func isASCIIDigit(c byte) bool { return c >= '0' && c <= '9' }
+func isLetter(r rune) bool     { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= utf8.RuneSelf }
 
 // commandLength is the length of the command that s starts with: a backslash and
 // letters, or one other character.

@@ -119,7 +119,7 @@ func (c *comparison) sameNumber(a, b formula) bool {
 			}
 			continue
 		}
-		if badX || badY || !near(x, y) && !(rounded && nearPlaces(x, y, c.places)) {
+		if badX || badY || !nearly(x, y) && !(rounded && nearPlaces(x, y, c.places)) {
 			return false
 		}
 		if compared++; !hasNames(a) && !hasNames(b) {
@@ -139,8 +139,8 @@ func hasNames(f formula) bool {
 	return f.kind == symbolKind || f.kind == functionKind && !known || slices.ContainsFunc(f.args, hasNames)
 }
 
-// near allows for the rounding of 64-bit floating point.
-func near(x, y complex128) bool {
+// nearly allows for the rounding of 64-bit floating point.
+func nearly(x, y complex128) bool {
 	size := max(cmplx.Abs(x), cmplx.Abs(y))
 	return cmplx.Abs(x-y) <= 1e-10*size || size < 1e-13
 }
@@ -191,10 +191,10 @@ func (c *comparison) multiples(a, b formula, either bool) bool {
 		v := valuation{point: point, visits: &c.visits}
 		x, y := v.of(a), v.of(b)
 		r := x / y
-		if near(x, 0) && near(y, 0) || cmplx.IsNaN(x) && cmplx.IsNaN(y) {
+		if nearly(x, 0) && nearly(y, 0) || cmplx.IsNaN(x) && cmplx.IsNaN(y) {
 			continue
 		}
-		if cmplx.IsNaN(r) || cmplx.IsInf(r) || r == 0 || compared > 0 && !near(r, ratio) || !either && !(real(r) > 0 && math.Abs(imag(r)) < 1e-9*real(r)) {
+		if cmplx.IsNaN(r) || cmplx.IsInf(r) || r == 0 || compared > 0 && !nearly(r, ratio) || !either && !(real(r) > 0 && math.Abs(imag(r)) < 1e-9*real(r)) {
 			return false
 		}
 		ratio = r

@@ -14,14 +14,14 @@ import (
 // newMath makes the ORM math, that compares the results of answers with those of
 // the dataset, exactly.
 func newMath(args *api.Args) (api.ORM, error) {
-	return judge(func(c api.Completion) float64 {
+	return judgeEach(func(c api.Completion) float64 {
 		return reward(readMath(lastResult(c.Text)).is(readMath(lastResult(c.Truth)), 0))
 	}), args.Decode(&none{})
 }
 
 // newAccuracy makes the ORM accuracy, that judges as Math-Verify does.
 func newAccuracy(args *api.Args) (api.ORM, error) {
-	return judge(accuracy), args.Decode(&none{})
+	return judgeEach(accuracy), args.Decode(&none{})
 }
 
 // accuracy is 1 for the right result and 0 for another, and for a solution without
@@ -64,16 +64,16 @@ func solution(c api.Completion) (string, bool) {
 
 // answerTag returns what is in the first <answer>, or all of a text without one.
 func answerTag(text string) (string, bool) {
-	if m := tagged.FindStringSubmatch(text); m != nil {
+	if m := inAnswerTag.FindStringSubmatch(text); m != nil {
 		return strings.TrimSpace(m[1]), true
 	}
 	return text, false
 }
 
-var tagged = regexp.MustCompile(`(?s)<answer>(.*?)</answer>`)
+var inAnswerTag = regexp.MustCompile(`(?s)<answer>(.*?)</answer>`)
 
-// judge is an ORM that judges each completion on its own.
-func judge(score func(api.Completion) float64) api.ORM {
+// judgeEach is an ORM that judges each completion on its own.
+func judgeEach(score func(api.Completion) float64) api.ORM {
 	return api.ORMFunc(func(ctx context.Context, cs []api.Completion) ([]float64, error) {
 		rewards := make([]float64, len(cs))
 		for i, c := range cs {

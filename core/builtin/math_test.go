@@ -112,8 +112,8 @@ func TestAccuracyVectors(t *testing.T) {
 	}
 }
 
-// judged reads pairs of a right answer and an answer, and what Math-Verify makes of them.
-func judged(t *testing.T, path string) []judgement {
+// readJudgements reads pairs of a right answer and an answer, and what Math-Verify makes of them.
+func readJudgements(t *testing.T, path string) []judgement {
 	t.Helper()
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -147,7 +147,7 @@ type judgement struct {
 // The kinds of those that it alone rewards say what ms-swift's way of calling
 // Math-Verify cannot read, which is no part of the rule.
 func TestAccuracyJudged(t *testing.T) {
-	all := judged(t, "../../../shared/vectors/math-equality/swift_accuracy_golden.jsonl")
+	all := readJudgements(t, "../../../shared/vectors/math-equality/swift_accuracy_golden.jsonl")
 	misses := map[string]int{}
 	right := 0
 	for _, j := range all {
@@ -158,13 +158,13 @@ func TestAccuracyJudged(t *testing.T) {
 		}
 		kind := "a wrong answer is rewarded, or a right one not"
 		for _, k := range unreadable {
-			if got == 1 && k.pattern.MatchString(ending(j.Completion)) {
+			if got == 1 && k.pattern.MatchString(resultPart(j.Completion)) {
 				kind = k.name
 				break
 			}
 		}
 		misses[kind]++
-		t.Logf("%s: %g, want %g: %q against %q", kind, got, j.Reward, ending(j.Completion), ending(j.Solution))
+		t.Logf("%s: %g, want %g: %q against %q", kind, got, j.Reward, resultPart(j.Completion), resultPart(j.Solution))
 	}
 	t.Logf("%d of %d, %.2f %%; the others: %v", right, len(all), 100*float64(right)/float64(len(all)), misses)
 	if 1000*right < 990*len(all) || len(misses) > len(unreadable) {
@@ -189,7 +189,7 @@ var unreadable = []struct {
 // test_string_extraction are right as they are here: Math-Verify's test wants 1, and
 // the file has 0.
 func TestMathVerifyCases(t *testing.T) {
-	all := judged(t, "../../../shared/vectors/math-equality/math_verify_cases.jsonl")
+	all := readJudgements(t, "../../../shared/vectors/math-equality/math_verify_cases.jsonl")
 	misses := map[string]int{}
 	right := 0
 	for _, j := range all {
@@ -199,7 +199,7 @@ func TestMathVerifyCases(t *testing.T) {
 			continue
 		}
 		misses[j.Test]++
-		t.Logf("%s: %g, want %g: %q against %q", j.Test, got, j.Expected, ending(j.Pred), ending(j.Gold))
+		t.Logf("%s: %g, want %g: %q against %q", j.Test, got, j.Expected, resultPart(j.Pred), resultPart(j.Gold))
 	}
 	t.Logf("%d of %d, %.2f %%; the others: %v", right, len(all), 100*float64(right)/float64(len(all)), misses)
 	if 1000*right < 940*len(all) {
@@ -253,8 +253,8 @@ func TestResultOf(t *testing.T) {
 	}
 }
 
-// ending is the last part of a text, where its result is.
-func ending(s string) string { return s[max(0, len(s)-100):] }
+// resultPart is the last part of a text, where its result is.
+func resultPart(s string) string { return s[max(0, len(s)-100):] }
 
 // completionOf is an answer to a question with a solution.
 func completionOf(text, solution string) api.Completion {

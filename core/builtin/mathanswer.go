@@ -59,7 +59,7 @@ type mathPlace struct {
 // The kinds are, best first: after "final answer is", before "I hope"; after "final
 // answer … is", and boxes; after "answer:"; after "answer"; any formula or number.
 func resultOf(text string) (mathResult, bool) {
-	text = tail(text)
+	text = searched(text)
 	for _, find := range []func(string) []mathPlace{
 		func(t string) []mathPlace { return slices.Concat(finalAnswers(t, true), plainNumbers(t, 0)) },
 		func(t string) []mathPlace { return slices.Concat(finalAnswers(t, false), boxes(t), plainNumbers(t, 1)) },
@@ -67,7 +67,7 @@ func resultOf(text string) (mathResult, bool) {
 		func(t string) []mathPlace { return slices.Concat(answers(t, ""), plainNumbers(t, 3)) },
 		func(t string) []mathPlace { return slices.Concat(formulas(t), plainNumbers(t, 4)) },
 	} {
-		if best, ok := last(find(text)); ok {
+		if best, ok := lastPlace(find(text)); ok {
 			return best.result(true), true
 		}
 	}
@@ -77,29 +77,30 @@ func resultOf(text string) (mathResult, bool) {
 // anchoredResultOf finds the result of an answer that is marked as one: a box, or a
 // formula after the word answer. ms-swift reads completions without an answer tag so.
 func anchoredResultOf(text string) (mathResult, bool) {
-	text = tail(text)
+	text = searched(text)
 	for _, find := range []func(string) []mathPlace{
 		func(t string) []mathPlace { return slices.Concat(finalAnswers(t, true), boxes(t)) },
 		func(t string) []mathPlace { return finalAnswers(t, false) },
 		func(t string) []mathPlace { return answers(t, ":") },
 		func(t string) []mathPlace { return answers(t, "") },
 	} {
-		if best, ok := last(find(text)); ok {
+		if best, ok := lastPlace(find(text)); ok {
 			return best.result(false), true
 		}
 	}
 	return mathResult{}, false
 }
 
-func tail(text string) string {
+// searched is the part of a text that is searched for its result.
+func searched(text string) string {
 	if len(text) > maxAnswerText {
 		text = strings.ToValidUTF8(text[len(text)-maxAnswerText:], "")
 	}
 	return text
 }
 
-// last returns the place that ends last, of those the longest.
-func last(places []mathPlace) (mathPlace, bool) {
+// lastPlace returns the place that ends last, of those the longest.
+func lastPlace(places []mathPlace) (mathPlace, bool) {
 	if len(places) == 0 {
 		return mathPlace{}, false
 	}
@@ -293,7 +294,7 @@ func delimited(text string, i int, boxed bool) (content string, end int) {
 		if n := strings.Index(s[2:], `\]`); n > 0 && s[n+1] != '\\' {
 			return s[2 : 2+n], i + n + 4
 		}
-	case s[0] == '$' && (i == 0 || !isDigit(text[i-1])):
+	case s[0] == '$' && (i == 0 || !isASCIIDigit(text[i-1])):
 		for n := 1; n < len(s) && s[n] != '\n'; n++ {
 			if s[n] == '\\' && n+1 < len(s) && s[n+1] == '$' {
 				n++

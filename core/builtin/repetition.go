@@ -23,7 +23,7 @@ func newRepetition(args *api.Args) (api.ORM, error) {
 	if r.NGrams < 1 {
 		return nil, fmt.Errorf("n_grams is %d, want 1 or more words", r.NGrams)
 	}
-	return judge(r.score), nil
+	return judgeEach(r.score), nil
 }
 
 func (r *repetition) score(c api.Completion) float64 {

@@ -56,7 +56,7 @@ func TestCosineVectors(t *testing.T) {
 		for key, x := range c.Args { // cosine_min_len_value_wrong is min_len_wrong here
 			settings[strings.Replace(strings.TrimPrefix(key, "cosine_"), "_value", "", 1)] = x
 		}
-		orm := cosine{accuracy: func(api.Completion) float64 { return c.Accuracy }}
+		orm := cosineReward{accuracy: func(api.Completion) float64 { return c.Accuracy }}
 		if err := own("cosine", settings).Decode(&orm); err != nil {
 			t.Fatal(err)
 		}

@@ -18,7 +18,7 @@ import (
 // same JSON object. Other arguments are never right, as in ms-swift, whose
 // comparison of them has a threshold that no text reaches.
 func newToolbench(args *api.Args) (api.ORM, error) {
-	return judge(func(c api.Completion) float64 {
+	return judgeEach(func(c api.Completion) float64 {
 		wanted, ok := solution(c)
 		if !ok {
 			return math.NaN()
