@@ -160,11 +160,11 @@ func (c *client) ask(ctx context.Context, question []byte) (string, error) {
 		return "", &passing{err}
 	}
 	if resp.StatusCode != http.StatusOK {
-		said := fmt.Sprintf("%.200s", strings.TrimSpace(string(text)))
+		said := strings.TrimSpace(string(text))
 		if c.key != "" {
 			said = strings.ReplaceAll(said, c.key, "…") // a server may say it back
 		}
-		err := fmt.Errorf("%s: %s: %s", c.URL, resp.Status, said)
+		err := fmt.Errorf("%s: %s: %.200s", c.URL, resp.Status, said)
 		if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500 {
 			return "", &passing{err}
 		}
