@@ -1,6 +1,10 @@
 package api
 
-import "context"
+import (
+	"context"
+	"regexp"
+	"strings"
+)
 
 // ORM is an outcome reward model: it judges whole answers.
 type ORM interface {
@@ -29,6 +33,36 @@ type PRMFunc func(ctx context.Context, cs []Completion) ([][]float64, error)
 
 // Score calls f.
 func (f PRMFunc) Score(ctx context.Context, cs []Completion) ([][]float64, error) { return f(ctx, cs) }
+
+// Steps splits an answer into the steps that a PRM judges one by one: before each
+// line that starts with "Step 1:" or the like, as in Math-Shepherd (Wang et al.
+// 2024), or, where there is none, at blank lines, as for Qwen2.5-Math-PRM (Zhang
+// et al. 2025). Spaces around a step are left out, and so are empty steps.
+func Steps(text string) []string {
+	var parts []string
+	if marks := stepMark.FindAllStringIndex(text, -1); marks != nil {
+		last := 0
+		for _, m := range marks {
+			parts = append(parts, text[last:m[0]])
+			last = m[0]
+		}
+		parts = append(parts, text[last:])
+	} else {
+		parts = blankLine.Split(text, -1)
+	}
+	var steps []string
+	for _, p := range parts {
+		if p = strings.TrimSpace(p); p != "" {
+			steps = append(steps, p)
+		}
+	}
+	return steps
+}
+
+var (
+	stepMark  = regexp.MustCompile(`(?im)^[ \t>#*_]*step[ \t]+\d+[ \t*_]*[:.)]`)
+	blankLine = regexp.MustCompile(`\n[ \t\r]*\n`)
+)
 
 // Completion is an answer that was sampled, and what it answers.
 type Completion struct {

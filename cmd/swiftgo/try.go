@@ -150,10 +150,12 @@ func try(ctx context.Context, c *recipe.Config, reg *registry.Registry, kind, na
 }
 
 type completionLine struct {
-	Text     string         `json:"text"`
-	Truth    string         `json:"truth"`
-	Messages []api.Message  `json:"messages"`
-	Row      map[string]any `json:"row"`
+	Text      string         `json:"text"`
+	Tokens    int            `json:"tokens"`
+	Truncated bool           `json:"truncated"`
+	Truth     string         `json:"truth"`
+	Messages  []api.Message  `json:"messages"`
+	Row       map[string]any `json:"row"`
 }
 
 func completion(line []byte) ([]api.Completion, error) {
@@ -161,7 +163,7 @@ func completion(line []byte) ([]api.Completion, error) {
 	if err := json.Unmarshal(line, &l); err != nil {
 		return nil, err
 	}
-	return []api.Completion{{Text: l.Text, Truth: l.Truth, Messages: l.Messages, Row: l.Row}}, nil
+	return []api.Completion{{Text: l.Text, Tokens: l.Tokens, Truncated: l.Truncated, Truth: l.Truth, Messages: l.Messages, Row: l.Row}}, nil
 }
 
 func tryORM(x *trial, line []byte) (any, error) {
@@ -177,10 +179,15 @@ func tryORM(x *trial, line []byte) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r[0] != r[0] {
-		return "NaN", nil
+	return finite(r[0]), nil
+}
+
+// finite is a reward as JSON can have it.
+func finite(reward float64) any {
+	if reward != reward {
+		return "NaN"
 	}
-	return r[0], nil
+	return reward
 }
 
 func tryPRM(x *trial, line []byte) (any, error) {
@@ -196,7 +203,11 @@ func tryPRM(x *trial, line []byte) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r[0], nil
+	steps := make([]any, len(r[0]))
+	for i, reward := range r[0] {
+		steps[i] = finite(reward)
+	}
+	return steps, nil
 }
 
 // tryLoss answers with the loss, as the trainer would take it, and its gradient

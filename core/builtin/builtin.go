@@ -12,7 +12,8 @@
 //	                hermes, hunyuan_hermes, youtu, mistral, llama3, llama4, deepseek_v3_1, kimi_k25,
 //	                chatglm4, glm4, glm4_5, glm4_7, glm5_1, qwen3_coder, qwen3_5, seed_oss, minimax_m2, minicpm5,
 //	                hy_v3_preview, hy_v3, deepseek_v4, minimax_m3, kimi_k3, gemma4
-//	ORM             math
+//	ORM             math, accuracy, format, react_format, cosine, repetition, soft_overlong, toolbench
+//	PRM             client, qwen_max
 //
 // Simpler ones, with more explanation, are in the folder contrib.
 package builtin
@@ -36,7 +37,11 @@ func Exports() api.Exports {
 		Callbacks:      api.Callbacks{"early_stop": newEarlyStop, "lisa": newLisa, "perf_log": newPerfLog, "graceful_exit": newGracefulExit},
 		AgentTemplates: agentTemplates(),
 		Tuners:         api.Tuners{"full": newFull, "lora": newLora},
-		ORMs:           api.ORMs{"math": newMath},
+		ORMs: api.ORMs{
+			"math": newMath, "accuracy": newAccuracy, "format": newFormat, "react_format": newReactFormat,
+			"cosine": newCosine, "repetition": newRepetition, "soft_overlong": newSoftOverlong, "toolbench": newToolbench,
+		},
+		PRMs: api.PRMs{"client": newClient("qwen-plus"), "qwen_max": newClient("qwen-max")},
 	}
 }
 

@@ -2,6 +2,7 @@ package builtin
 
 import (
 	"encoding/json"
+	"net/http"
 	"os"
 	"testing"
 
@@ -32,7 +33,14 @@ func TestConformance(t *testing.T) {
 	kind(t, e.Callbacks, apitest.Callback)
 	kind(t, e.Tuners, apitest.Tuner)
 	kind(t, e.ORMs, apitest.ORM)
+	url := judgeServer(t, func(string) (int, string) { return http.StatusOK, "**Reward: 0.5**" })
+	for name, construct := range e.PRMs {
+		t.Run(name, func(t *testing.T) { apitest.PRM(t, construct, apitest.With(map[string]any{"url": url})) })
+	}
 }
+
+// needed are the settings that extensions cannot do without.
+var needed = map[string]map[string]any{"cosine": {"max_len": 30}, "soft_overlong": {"max_length": 30, "cache_length": 20}}
 
 func kind[T any](t *testing.T, exports map[string]T, check func(testing.TB, T, ...apitest.Option)) {
 	t.Helper()
@@ -40,7 +48,7 @@ func kind[T any](t *testing.T, exports map[string]T, check func(testing.TB, T, .
 		t.Errorf("no built-in %T", *new(T))
 	}
 	for name, construct := range exports {
-		t.Run(name, func(t *testing.T) { check(t, construct) })
+		t.Run(name, func(t *testing.T) { check(t, construct, apitest.With(needed[name])) })
 	}
 }
 

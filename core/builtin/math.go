@@ -2,33 +2,100 @@ package builtin
 
 import (
 	"context"
-	"math/big"
+	"encoding/json"
+	"math"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"swiftgo/api"
 )
 
-func newMath(args *api.Args) (api.ORM, error) { return api.ORMFunc(scoreMath), args.Decode(&none{}) }
-
-// scoreMath returns 1 for each completion whose result is that of the dataset's
-// answer and 0 for the rest.
-func scoreMath(ctx context.Context, cs []api.Completion) ([]float64, error) {
-	rewards := make([]float64, len(cs))
-	for i, c := range cs {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if equal(mathResult(c.Text), mathResult(c.Truth)) {
-			rewards[i] = 1
-		}
-	}
-	return rewards, nil
+// newMath makes the ORM math, that compares the results of answers with those of
+// the dataset, exactly.
+func newMath(args *api.Args) (api.ORM, error) {
+	return judgeEach(func(c api.Completion) float64 {
+		return reward(readMath(lastResult(c.Text)).is(readMath(lastResult(c.Truth)), 0))
+	}), args.Decode(&none{})
 }
 
-// mathResult returns what an answer comes to: what is in its last \boxed{}, or
+// newAccuracy makes the ORM accuracy, that judges as Math-Verify does.
+func newAccuracy(args *api.Args) (api.ORM, error) {
+	return judgeEach(accuracy), args.Decode(&none{})
+}
+
+// accuracy is 1 for the right result and 0 for another, and for a solution without
+// one. It has no opinion where there is no solution.
+func accuracy(c api.Completion) float64 {
+	solution, ok := solution(c)
+	if !ok {
+		return math.NaN()
+	}
+	text, _ := answerTag(solution)
+	wanted, ok := resultOf(text)
+	if !ok {
+		return 0
+	}
+	text, tagged := answerTag(c.Text)
+	read := anchoredResultOf
+	if tagged {
+		read = resultOf
+	}
+	result, ok := read(text)
+	return reward(ok && result.is(wanted, decimalPlaces))
+}
+
+// decimalPlaces is how many of a decimal count, as Math-Verify has it: 0.333333 is 1/3.
+const decimalPlaces = 6
+
+// solution returns the right answer: the column solution of the dataset, which may
+// be a number, or the dataset's answer.
+func solution(c api.Completion) (string, bool) {
+	switch s := c.Row["solution"].(type) {
+	case string:
+		return s, true
+	case json.Number:
+		return s.String(), true
+	case float64:
+		return strconv.FormatFloat(s, 'f', -1, 64), true
+	}
+	return c.Truth, c.Truth != ""
+}
+
+// answerTag returns what is in the first <answer>, or all of a text without one.
+func answerTag(text string) (string, bool) {
+	if m := inAnswerTag.FindStringSubmatch(text); m != nil {
+		return strings.TrimSpace(m[1]), true
+	}
+	return text, false
+}
+
+var inAnswerTag = regexp.MustCompile(`(?s)<answer>(.*?)</answer>`)
+
+// judgeEach is an ORM that judges each completion on its own.
+func judgeEach(score func(api.Completion) float64) api.ORM {
+	return api.ORMFunc(func(ctx context.Context, cs []api.Completion) ([]float64, error) {
+		rewards := make([]float64, len(cs))
+		for i, c := range cs {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			rewards[i] = score(c)
+		}
+		return rewards, nil
+	})
+}
+
+func reward(right bool) float64 {
+	if right {
+		return 1
+	}
+	return 0
+}
+
+// lastResult returns what an answer comes to: what is in its last \boxed{}, or
 // the line after its last "####", as in GSM8K, or "# Answer", or all of it.
-func mathResult(text string) string {
+func lastResult(text string) string {
 	if s, ok := lastBoxed(text); ok {
 		return s
 	}
@@ -64,71 +131,4 @@ func lastBoxed(text string) (string, bool) {
 		}
 		text = text[:i]
 	}
-}
-
-// equal reports whether two results are the same number, or else the same text.
-// An empty result equals none.
-func equal(a, b string) bool {
-	a, b = plainMath(a), plainMath(b)
-	if a == "" || b == "" {
-		return false
-	}
-	if x, ok := rational(a); ok {
-		if y, ok := rational(b); ok {
-			return x.Cmp(y) == 0
-		}
-	}
-	return a == b
-}
-
-// markup is what changes how a result looks and not what it is.
-var markup = strings.NewReplacer(
-	" ", "", "\t", "", "\n", "", "\r", "", "\u00a0", "", `\ `, "", `\,`, "", `\!`, "", `\;`, "", `\:`, "", "~", "",
-	"$", "", `\$`, "", `\(`, "", `\)`, "", `\[`, "", `\]`, "", `\left`, "", `\right`, "",
-	`\dfrac`, `\frac`, `\tfrac`, `\frac`, "−", "-")
-
-// plainMath strips the markup from s, and the full stop after it.
-func plainMath(s string) string { return strings.TrimSuffix(markup.Replace(s), ".") }
-
-var (
-	thousands = regexp.MustCompile(`^[+-]?\d{1,3}(?:\{?,\}?\d{3})+(?:\.\d*)?$`)
-	decimal   = regexp.MustCompile(`^[+-]?(?:\d+\.?\d*|\.\d+)$`)
-	slash     = regexp.MustCompile(`^([+-]?[\d.,]+)/([+-]?[\d.,]+)$`)
-	frac      = regexp.MustCompile(`^([+-]?)\\frac\{([+-]?[\d.,]+)\}\{([+-]?[\d.,]+)\}$`)
-	shortFrac = regexp.MustCompile(`^([+-]?)\\frac(\d)(\d)$`)
-)
-
-// rational returns the number that s is, if it is a decimal or a simple fraction.
-func rational(s string) (*big.Rat, bool) {
-	if m := slash.FindStringSubmatch(s); m != nil {
-		return quotient("", m[1], m[2])
-	}
-	if m := frac.FindStringSubmatch(s); m != nil {
-		return quotient(m[1], m[2], m[3])
-	}
-	if m := shortFrac.FindStringSubmatch(s); m != nil {
-		return quotient(m[1], m[2], m[3])
-	}
-	if thousands.MatchString(s) {
-		s = strings.NewReplacer(",", "", "{", "", "}", "").Replace(s)
-	}
-	if !decimal.MatchString(s) {
-		return nil, false
-	}
-	return new(big.Rat).SetString(strings.TrimSuffix(s, "."))
-}
-
-func quotient(sign, above, below string) (*big.Rat, bool) {
-	x, ok := rational(above)
-	if !ok {
-		return nil, false
-	}
-	y, ok := rational(below)
-	if !ok || y.Sign() == 0 {
-		return nil, false
-	}
-	if x.Quo(x, y); sign == "-" {
-		x.Neg(x)
-	}
-	return x, true
 }
