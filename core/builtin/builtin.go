@@ -2,11 +2,11 @@
 // those of a plugin are, against package api and through no other door, so each
 // file here is also an example of its kind:
 //
-//	loss            cross_entropy
+//	loss            cross_entropy, dft, channel, cosine_similarity, contrastive, online_contrastive, infonce, pointwise_reranker, listwise_reranker
 //	loss scale      default, last_round, all, base, react, hermes, qwen, agentflan, alpha_umi, ignore_empty_think, ignore_think_prefix
-//	metric          acc
+//	metric          acc, ppl, nlg, infonce, paired, reranker
 //	optimizer       adamw
-//	callback        early_stop
+//	callback        early_stop, channel
 //	tuner           full, lora
 //	agent template  hermes
 //	ORM             math
@@ -18,16 +18,21 @@ import "swiftgo/api"
 
 // Exports returns the built-in extensions, as the loader does those of a plugin.
 func Exports() api.Exports {
+	channel := newChannel()
 	return api.Exports{
-		Losses: api.Losses{"cross_entropy": newCrossEntropy},
+		Losses: api.Losses{
+			"cross_entropy": newCrossEntropy, "dft": newDFT, "channel": channel.newLoss,
+			"cosine_similarity": newPairLoss(cosineSimilarity), "contrastive": newPairLoss(contrastive), "online_contrastive": newPairLoss(onlineContrastive),
+			"infonce": newInfoNCE, "pointwise_reranker": newPointwiseReranker, "listwise_reranker": newListwiseReranker,
+		},
 		LossScales: api.LossScales{
 			"default": newDefault, "last_round": newLastRound, "all": newAll,
 			"base": scale(keyed{}), "react": scale(react), "alpha_umi": scale(alphaUMI), "qwen": scale(qwen), "agentflan": scale(agentFlan),
 			"hermes": scale(hermesCalls), "ignore_empty_think": scale(emptyThink), "ignore_think_prefix": scale(thinkPrefix),
 		},
-		Metrics:        api.Metrics{"acc": newAcc},
+		Metrics:        api.Metrics{"acc": newAcc, "ppl": newPPL, "nlg": newNLG, "infonce": newInfoNCEMetric, "paired": newPaired, "reranker": newRerankerMetric},
 		Optimizers:     api.Optimizers{"adamw": newAdamW},
-		Callbacks:      api.Callbacks{"early_stop": newEarlyStop},
+		Callbacks:      api.Callbacks{"early_stop": newEarlyStop, "channel": channel.newCallback},
 		AgentTemplates: api.AgentTemplates{"hermes": newHermes},
 		Tuners:         api.Tuners{"full": newFull, "lora": newLora},
 		ORMs:           api.ORMs{"math": newMath},
