@@ -341,7 +341,7 @@ func TestJudgingRefuses(t *testing.T) {
 	out := api.LogitsOutput(api.Const(api.Full(1, 2, 3)))
 	for name, want := range map[string]string{
 		"cosine_similarity": "--task_type embedding", "contrastive": "--task_type embedding", "online_contrastive": "--task_type embedding", "infonce": "--task_type embedding",
-		"pointwise_reranker": "--task_type reranker", "listwise_reranker": "--task_type reranker",
+		"pointwise_reranker": "--task_type generative_reranker", "listwise_reranker": "--task_type generative_reranker",
 	} {
 		if _, err := lossOf(t, name, nil).Compute(out, plain); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s of a batch of text: %v, want %s", name, err, want)

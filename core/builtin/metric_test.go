@@ -150,7 +150,7 @@ func TestMetricsKeepNothing(t *testing.T) {
 
 func TestJudgingMetricsRefuse(t *testing.T) {
 	plain := &api.Batch{Starts: []int32{0}, Labels: []int32{1, api.Ignore}, Rows: []map[string]any{nil}}
-	for name, want := range map[string]string{"infonce": "--task_type embedding", "paired": "--task_type embedding", "reranker": "--task_type reranker"} {
+	for name, want := range map[string]string{"infonce": "--task_type embedding", "paired": "--task_type embedding", "reranker": "--task_type generative_reranker"} {
 		m, err := Exports().Metrics[name](own(name, nil))
 		if err != nil {
 			t.Fatal(err)

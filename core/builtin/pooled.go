@@ -7,7 +7,7 @@ import (
 	"swiftgo/api"
 )
 
-// The losses and metrics of --task_type embedding and reranker read the last
+// The losses and metrics of --task_type embedding and generative_reranker read the last
 // token of each sequence. A sequence that is judged, a document, has a number in
 // the column label: how well it answers, from 0 to 1. One without is a query:
 //

@@ -24,13 +24,13 @@ func newRanked(out *api.Output, b *api.Batch) (*ranked, error) {
 			return nil, err
 		}
 		if !doc {
-			return nil, fmt.Errorf("sequence %d has no label; use it with --task_type reranker", i)
+			return nil, fmt.Errorf("sequence %d has no label; use it with --task_type generative_reranker", i)
 		}
 		r.labels = append(r.labels, y)
 	}
 	logits := out.Logits()
 	if logits.Shape()[1] != 1 {
-		return nil, fmt.Errorf("the model gives %d logits a token, want one score; use it with --task_type reranker", logits.Shape()[1])
+		return nil, fmt.Errorf("the model gives %d logits a token, want one score; use it with --task_type generative_reranker", logits.Shape()[1])
 	}
 	r.scores = logits.Gather(last(b)).Reshape(len(r.labels))
 	return r, nil

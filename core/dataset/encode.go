@@ -32,7 +32,7 @@ func newEncoding(d *Dataset, enc *template.Encoder) *encoding {
 // encoded is what became of a row.
 type encoded struct {
 	row       *Row
-	sequences []*template.Encoded
+	sequences []*Sequence
 	err       error
 	lost      bool // the row could not be read, though it once could
 }
@@ -47,7 +47,15 @@ func (e *encoding) row(i int) (r encoded) {
 		r.err = bad("has images", "the row has images, and the models here read text")
 		return r
 	}
-	r.sequences, r.err = e.enc.Encode(&r.row.Conversation)
+	if e.rows.options.Task != Answer {
+		r.sequences, r.err = e.judged(r.row)
+		return r
+	}
+	sequences, err := e.enc.Encode(&r.row.Conversation)
+	for _, q := range sequences {
+		r.sequences = append(r.sequences, &Sequence{Encoded: *q, Source: r.row.Source, Columns: r.row.Columns})
+	}
+	r.err = err
 	return r
 }
 
@@ -102,8 +110,11 @@ func (d *Dataset) encode(enc *template.Encoder, s *store) error {
 		e.row,
 		func(r encoded) error {
 			add(1)
+			if len(r.sequences) > 0 && d.options.Task != Answer {
+				s.index.Rows = append(s.index.Rows, int32(s.len()))
+			}
 			for _, q := range r.sequences {
-				if err := s.add(q, r.row); err != nil {
+				if err := s.add(q); err != nil {
 					return err
 				}
 			}

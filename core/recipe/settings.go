@@ -46,13 +46,20 @@ func (c *Config) Complete() error {
 	if c.EvalSteps == 0 {
 		c.EvalSteps = c.SaveSteps
 	}
+	c.completeTask()
+	if c.MetricForBestModel == "" {
+		if c.MetricForBestModel = "loss"; c.EvalMetric == "nlg" {
+			c.MetricForBestModel = "rouge-l"
+		}
+	}
+	c.MetricForBestModel = strings.TrimPrefix(c.MetricForBestModel, "eval_")
 	if c.GreaterIsBetter == "" {
-		c.GreaterIsBetter = strconv.FormatBool(!strings.Contains(c.MetricForBestModel, "loss"))
+		less := strings.Contains(c.MetricForBestModel, "loss") || slices.Contains([]string{"ppl", "mean_neg"}, c.MetricForBestModel)
+		c.GreaterIsBetter = strconv.FormatBool(!less)
 	}
 	if c.Threads == 0 {
 		c.Threads = runtime.NumCPU()
 	}
-	c.MetricForBestModel = strings.TrimPrefix(c.MetricForBestModel, "eval_")
 	return c.check()
 }
 
@@ -61,6 +68,7 @@ func (c *Config) check() error {
 		flag, value string
 		among       []string
 	}{
+		{"acc_strategy", c.AccStrategy, []string{"token", "seq"}},
 		{"truncation_strategy", c.TruncationStrategy, []string{"delete", "left", "right", "split"}},
 		{"stopping_strategy", c.StoppingStrategy, []string{"first_exhausted", "all_exhausted"}},
 		{"template_backend", c.TemplateBackend, []string{"swift", "jinja"}},
@@ -85,7 +93,7 @@ func (c *Config) check() error {
 		{"learning_rate", c.LearningRate, 0}, {"weight_decay", c.WeightDecay, 0}, {"warmup_steps", float64(c.WarmupSteps), 0}, {"warmup_ratio", c.WarmupRatio, 0},
 		{"max_grad_norm", c.MaxGradNorm, 0}, {"num_train_epochs", c.NumTrainEpochs, 0}, {"split_dataset_ratio", c.SplitDatasetRatio, 0},
 		{"logging_steps", float64(c.LoggingSteps), 0}, {"save_total_limit", float64(c.SaveTotalLimit), 0}, {"max_length", float64(c.MaxLength), 0},
-		{"packing_length", float64(c.PackingLength), 0}, {"dataset_num_proc", float64(c.DatasetNumProc), 0},
+		{"packing_length", float64(c.PackingLength), 0}, {"max_new_tokens", float64(c.MaxNewTokens), 1}, {"dataset_num_proc", float64(c.DatasetNumProc), 0},
 	} {
 		if !(n.value >= n.min) {
 			return fmt.Errorf("--%s is %g, want %g or more", n.flag, n.value, n.min)
@@ -111,6 +119,9 @@ func (c *Config) check() error {
 	case len(c.Adapters) > 1:
 		return fmt.Errorf("--adapters names %d directories; training goes on from one", len(c.Adapters))
 	}
+	if err := c.checkTask(); err != nil {
+		return err
+	}
 	_, err := size(c.MaxShardSize)
 	return err
 }
@@ -131,6 +142,9 @@ func size(text string) (int64, error) {
 // evaluation in vain.
 func (c *Config) wantsNoEval() error {
 	const want = "wants evaluation data; give --val_dataset or --split_dataset_ratio"
+	if c.PredictWithGenerate {
+		return fmt.Errorf("--predict_with_generate %s", want)
+	}
 	if c.EvalMetric != "" {
 		return fmt.Errorf("--eval_metric %s %s", c.EvalMetric, want)
 	}
