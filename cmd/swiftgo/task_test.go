@@ -1,8 +1,12 @@
 package main_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -124,5 +128,59 @@ func TestTaskErrors(t *testing.T) {
 	text, err := swiftgo(sft("qwen2", judged(t, 4, true), filepath.Join(t.TempDir(), "out"), "--task_type", "generative_reranker", "--max_steps", "1")...)
 	if err == nil || !strings.Contains(text, `--generative_reranker_positive_token is "yes", which is no token of the model`) {
 		t.Errorf("%v\n%s", err, text)
+	}
+}
+
+// TestTryJudged tries losses and metrics of embeddings, rerankers and generated
+// answers on lines of ms-swift's vectors.
+func TestTryJudged(t *testing.T) {
+	for _, c := range []struct {
+		kind, name, file string
+		at               int // in the file
+		flags            []string
+	}{
+		{"loss", "cosine_similarity", "loss_plugins", 0, nil},
+		{"loss", "infonce", "loss_plugins", 3, nil},
+		{"loss", "infonce", "loss_plugins", 5, []string{"--infonce.temperature", "0.5"}},
+		{"loss", "listwise_reranker", "loss_plugins", 15, []string{"--listwise_reranker.min_group_size", "3"}},
+		{"metric", "infonce", "metric_infonce", 0, []string{"--infonce.use_batch", "false"}},
+		{"metric", "paired", "metric_paired", 1, nil},
+		{"metric", "reranker", "metric_reranker", 4, nil},
+		{"metric", "nlg", "metric_nlg", 7, nil},
+	} {
+		text, err := os.ReadFile("../../core/builtin/testdata/" + c.file + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v struct {
+			Inputs   []json.RawMessage
+			Expected []map[string]any
+		}
+		if err := json.Unmarshal(text, &v); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(binary, append([]string{"plugin", "try", c.kind, c.name}, c.flags...)...)
+		var in bytes.Buffer
+		if err := json.Compact(&in, v.Inputs[c.at]); err != nil { // one line
+			t.Fatal(err)
+		}
+		cmd.Stdin = &in
+		line, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s %s: %v\n%s", c.kind, c.name, err, line)
+		}
+		var got struct{ OK map[string]any }
+		if err := json.Unmarshal(line, &got); err != nil {
+			t.Fatalf("%v\n%s", err, line)
+		}
+		for key, want := range v.Expected[c.at] {
+			x, ok := want.(float64)
+			if !ok { // the gradient
+				continue
+			}
+			if y, ok := got.OK[key].(float64); !ok || math.Abs(y-x) > 1e-6*max(1, math.Abs(x)) {
+				t.Errorf("%s %s: %s is %v, want %g\n%s", c.kind, c.name, key, got.OK[key], x, line)
+			}
+		}
 	}
 }
