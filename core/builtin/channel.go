@@ -18,19 +18,19 @@ type channel struct {
 	fresh, train, eval sums // since the last hook, since the last log, of the evaluation
 }
 
-// sums are, by channel, a sum and the number of its terms.
-type sums map[string][2]float64
+// sums are the averages of the channels.
+type sums map[string]average
 
 func (s sums) add(other sums) {
 	for name, x := range other {
-		s[name] = [2]float64{s[name][0] + x[0], s[name][1] + x[1]}
+		s[name] = average{s[name].sum + x.sum, s[name].n + x.n}
 	}
 	clear(other)
 }
 
 func (s sums) log(prefix string, logs map[string]float64) {
 	for name, x := range s {
-		logs[prefix+name] = x[0] / x[1]
+		logs[prefix+name] = x.sum / x.n
 	}
 	clear(s)
 }
@@ -85,9 +85,9 @@ func (c *channel) Compute(out *api.Output, b *api.Batch) (*api.Var, error) {
 			if b.Scale != nil {
 				w = float64(b.Scale[k])
 			}
-			sum = [2]float64{sum[0] + w*float64(v.Data()[k]), sum[1] + 1}
+			sum.add(w * float64(v.Data()[k]))
 		}
-		if sum[1] > 0 {
+		if sum.n > 0 {
 			c.fresh[name] = sum
 		}
 	}

@@ -52,10 +52,10 @@ func (m *infoNCEMetric) Add(out *api.Output, b *api.Batch) error {
 
 // Result leaves out what there is nothing to measure of.
 func (m *infoNCEMetric) Result() (map[string]float64, error) {
-	var positive, negative, margins []float64
+	var positive, negative, margin average
 	for i, q := range m.queries {
 		own := dot(q, m.docs[i][0])
-		positive = append(positive, own)
+		positive.add(own)
 		nearest := math.Inf(-1)
 		for k, docs := range m.docs {
 			if k != i && !m.UseBatch {
@@ -64,22 +64,28 @@ func (m *infoNCEMetric) Result() (map[string]float64, error) {
 			for j, d := range docs {
 				if k != i || j > 0 {
 					x := dot(q, d)
-					negative, nearest = append(negative, x), max(nearest, x)
+					negative.add(x)
+					nearest = max(nearest, x)
 				}
 			}
 		}
 		if !math.IsInf(nearest, -1) {
-			margins = append(margins, own-nearest)
+			margin.add(own - nearest)
 		}
 	}
 	result := map[string]float64{}
-	for name, xs := range map[string][]float64{"mean_pos": positive, "mean_neg": negative, "margin": margins} {
-		if len(xs) > 0 {
-			result[name] = mean(xs)
+	for name, a := range map[string]average{"mean_pos": positive, "mean_neg": negative, "margin": margin} {
+		if a.n > 0 {
+			result[name] = a.sum / a.n
 		}
 	}
 	return result, nil
 }
+
+// average is a sum and the number of its terms.
+type average struct{ sum, n float64 }
+
+func (a *average) add(x float64) { a.sum, a.n = a.sum+x, a.n+1 }
 
 // vectorsOf returns a copy of the rows of v.
 func vectorsOf(v *api.Var) []vector {
