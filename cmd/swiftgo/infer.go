@@ -19,7 +19,6 @@ answers to --result_path, and judge them with --orm_model if it is given.`,
 	}
 	addFlags(cmd.Flags(), defaults, everything)
 	var o recipe.InferOptions
-	cmd.Flags().IntVar(&o.MaxNewTokens, "max_new_tokens", 64, "longest answer in tokens")
 	cmd.Flags().StringVar(&o.ORM, "orm_model", "", "outcome reward model that judges the answers")
 	cmd.Flags().StringVar(&o.ResultPath, "result_path", "", "file for the answers, .jsonl (default: none)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -27,6 +26,7 @@ answers to --result_path, and judge them with --orm_model if it is given.`,
 		if err != nil {
 			return err
 		}
+		o.MaxNewTokens = c.MaxNewTokens
 		reg, err := open(&c, own)
 		if err != nil {
 			return err

@@ -36,8 +36,12 @@ line there is one line of output: {"ok": …} or {"error": "…"}. Where a templ
 only some of a model's calls, {"ok": …, "warning": "…"} has those.
 
   orm, prm        {"text": …, "truth": …, "messages": […], "row": {…}}
-  loss            {"logits": [[[…]]], "labels": [[…]], "loss_scale": [[…]], "num_items_in_batch": n}
-  metric          {"preds": [[…]], "labels": [[…]]}
+  loss            {"logits": [[[…]]], "labels": [[…]], "loss_scale": [[…]], "num_items_in_batch": n},
+                  or of an embedding {"last_hidden_state": [[…]], "labels": […]}, or of a reranker
+                  {"logits": [[…]], "labels": […]}
+  metric          {"preds": [[…]], "labels": [[…]]}, or of an embedding {"embeddings": [[…]],
+                  "labels": […]}, or of a reranker {"logits": […], "labels": […]}, or of generated
+                  answers {"prediction": …, "label": …}
   optimizer       {"w": [[…]], "grads": [[[…]], …], "lr": x}
   loss_scale      {"query": …, "response": …}, or {"method": "conversation", "messages": […], "tools": […]}
   agent_template  {"method": "format_tools" | "format_tool_calls" | "format_tool_responses" | "get_toolcall", …}
@@ -213,6 +217,13 @@ func tryPRM(x *trial, line []byte) (any, error) {
 // tryLoss answers with the loss, as the trainer would take it, and its gradient
 // to the logits. Labels and weights are aligned with the tokens and shifted here.
 func tryLoss(x *trial, line []byte) (any, error) {
+	if b, states, err := judgedBatch(line); b != nil || err != nil {
+		if err != nil {
+			return nil, err
+		}
+		answer, _, err := computeLoss(x, b, states, "grad")
+		return answer, err
+	}
 	var l struct {
 		Logits [][][]float32 `json:"logits"`
 		Labels [][]int32     `json:"labels"`
@@ -261,30 +272,39 @@ func tryLoss(x *trial, line []byte) (any, error) {
 			}
 		}
 	}
-	loss, err := x.reg.Loss(x.name)
-	if err != nil {
-		return nil, err
-	}
-	logits := api.NewParam("logits", tensor.New(tensor.WithShape(len(b.Labels), vocab), tensor.WithBacking(flat)))
-	v, err := loss.Compute(api.LogitsOutput(logits.Var), b)
-	if err != nil {
-		return nil, err
-	}
-	total, err := trainer.Reduce(v, b, b.Items)
-	if err != nil {
-		return nil, err
-	}
-	if err := total.Backward(); err != nil {
-		return nil, err
-	}
-	answer := map[string]any{"loss": total.Data()[0], "dlogits": logits.Grad()}
-	if v.Shape().TotalSize() == len(b.Labels) {
+	answer, v, err := computeLoss(x, b, tensor.New(tensor.WithShape(len(b.Labels), vocab), tensor.WithBacking(flat)), "dlogits")
+	if err == nil && v.Shape().TotalSize() == len(b.Labels) {
 		answer["per_token_loss"] = v.Data()
 	}
-	return answer, nil
+	return answer, err
+}
+
+// computeLoss returns what the trainer makes of a loss of states, and its gradient,
+// under that name, and the loss itself.
+func computeLoss(x *trial, b *api.Batch, states *tensor.Dense, gradient string) (map[string]any, *api.Var, error) {
+	loss, err := x.reg.Loss(x.name)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := api.NewParam("states", states)
+	v, err := loss.Compute(api.LogitsOutput(p.Var), b)
+	if err != nil {
+		return nil, nil, err
+	}
+	total, err := trainer.Reduce(v, b, b.Items)
+	if err == nil {
+		err = total.Backward()
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return map[string]any{"loss": total.Data()[0], gradient: p.Grad()}, v, nil
 }
 
 func tryMetric(x *trial, line []byte) (any, error) {
+	if answer, err := metricOf(x, line); answer != nil || err != nil {
+		return answer, err
+	}
 	var l struct {
 		Preds  [][]int32 `json:"preds"`
 		Labels [][]int32 `json:"labels"`

@@ -28,7 +28,7 @@ func TestApolloFormula(t *testing.T) {
 			x.renew(uint64(args.Seed), (t-1)/3+1)
 			return mat{space[0], space[1], wide(x.space.Float32s())}
 		}
-		follow(t, newApollo, args, "up_proj.weight", c.shape, lr, func(t int, w, g []float64) {
+		followTwin(t, newApollo, args, "up_proj.weight", c.shape, lr, func(t int, w, g []float64) {
 			full := mat{rows, cols, g}
 			low := full
 			if rows >= cols {

@@ -19,7 +19,7 @@ func TestMuonFormula(t *testing.T) {
 	const lr, decay, momentum = 0.01, 0.1, 0.95
 	for _, shape := range [][]int{{3, 5}, {5, 3}, {4, 4}} {
 		v := make([]float64, shape[0]*shape[1])
-		follow(t, newMuon, decaying("muon", decay, nil), "layers.0.up_proj.weight", shape, lr, func(_ int, w, g []float64) {
+		followTwin(t, newMuon, decaying("muon", decay, nil), "layers.0.up_proj.weight", shape, lr, func(_ int, w, g []float64) {
 			x := newMat(shape[0], shape[1])
 			sum := 0.0
 			for i := range v {
@@ -46,7 +46,7 @@ func TestMuonFormula(t *testing.T) {
 	// What is no matrix inside the model is AdamW's.
 	for _, name := range []string{"model.embed_tokens.weight", "lm_head.weight"} {
 		m, v := make([]float64, 6), make([]float64, 6)
-		follow(t, newMuon, decaying("muon", decay, nil), name, []int{2, 3}, lr, func(t int, w, g []float64) {
+		followTwin(t, newMuon, decaying("muon", decay, nil), name, []int{2, 3}, lr, func(t int, w, g []float64) {
 			for i := range w {
 				m[i], v[i] = 0.9*m[i]+0.1*g[i], 0.95*v[i]+0.05*g[i]*g[i]
 				w[i] *= 1 - lr*decay

@@ -90,9 +90,9 @@ func wide(x []float32) []float64 {
 // the gradient g of step t, from 1.
 type twin func(t int, w, g []float64)
 
-// follow compares an optimizer with its twin over six steps on a parameter of
+// followTwin compares an optimizer with its twin over six steps on a parameter of
 // that shape.
-func follow(t *testing.T, construct func(*api.Args, *api.Model, int) (api.Optimizer, api.Schedule, error), args *api.Args, name string, shape []int, lr float64, want twin) {
+func followTwin(t *testing.T, construct func(*api.Args, *api.Model, int) (api.Optimizer, api.Schedule, error), args *api.Args, name string, shape []int, lr float64, want twin) {
 	t.Helper()
 	r := rand.New(rand.NewPCG(5, 6))
 	p := api.NewParam(name, random(r, shape...))
@@ -122,7 +122,7 @@ func TestSGDFormula(t *testing.T) {
 	const lr, decay, momentum = 0.1, 0.2, 0.9
 	for _, nesterov := range []bool{false, true} {
 		v := make([]float64, 6)
-		follow(t, newSGD, decaying("sgd", decay, map[string]any{"momentum": momentum, "nesterov": nesterov}), "a.weight", []int{2, 3}, lr, func(_ int, w, g []float64) {
+		followTwin(t, newSGD, decaying("sgd", decay, map[string]any{"momentum": momentum, "nesterov": nesterov}), "a.weight", []int{2, 3}, lr, func(_ int, w, g []float64) {
 			for i := range w {
 				d := g[i] + decay*w[i]
 				if v[i] = momentum*v[i] + d; nesterov {
@@ -133,7 +133,7 @@ func TestSGDFormula(t *testing.T) {
 			}
 		})
 	}
-	follow(t, newSGD, decaying("sgd", decay, nil), "a.bias", []int{4}, lr, func(_ int, w, g []float64) {
+	followTwin(t, newSGD, decaying("sgd", decay, nil), "a.bias", []int{4}, lr, func(_ int, w, g []float64) {
 		for i := range w {
 			w[i] -= lr * g[i]
 		}
@@ -143,7 +143,7 @@ func TestSGDFormula(t *testing.T) {
 func TestLionFormula(t *testing.T) {
 	const lr, decay = 0.01, 0.2
 	m := make([]float64, 6)
-	follow(t, newLion, decaying("lion", decay, nil), "a.weight", []int{2, 3}, lr, func(_ int, w, g []float64) {
+	followTwin(t, newLion, decaying("lion", decay, nil), "a.weight", []int{2, 3}, lr, func(_ int, w, g []float64) {
 		for i := range w {
 			w[i] = w[i]*(1-lr*decay) - lr*math.Copysign(1, 0.9*m[i]+0.1*g[i])
 			m[i] = 0.99*m[i] + 0.01*g[i]
@@ -173,7 +173,7 @@ func adafactorFormula(t *testing.T, threshold float64) {
 		}
 	}
 	settings := map[string]any{"clip_threshold": threshold}
-	follow(t, newAdafactor, decaying("adafactor", decay, settings), "a.weight", []int{rows, cols}, lr, func(t int, w, g []float64) {
+	followTwin(t, newAdafactor, decaying("adafactor", decay, settings), "a.weight", []int{rows, cols}, lr, func(t int, w, g []float64) {
 		beta := 1 - math.Pow(float64(t), -0.8)
 		total := 0.0
 		for i := range r {
@@ -202,7 +202,7 @@ func adafactorFormula(t *testing.T, threshold float64) {
 	})
 	v, avg := make([]float64, 5), make([]float64, 5)
 	settings = map[string]any{"clip_threshold": threshold, "scale_parameter": true, "beta1": 0.8}
-	follow(t, newAdafactor, decaying("adafactor", 0, settings), "a.bias", []int{5}, lr, func(t int, w, g []float64) {
+	followTwin(t, newAdafactor, decaying("adafactor", 0, settings), "a.bias", []int{5}, lr, func(t int, w, g []float64) {
 		beta := 1 - math.Pow(float64(t), -0.8)
 		u := make([]float64, len(w))
 		size := 0.0

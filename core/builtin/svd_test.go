@@ -63,11 +63,3 @@ func TestSVD(t *testing.T) {
 		}
 	}
 }
-
-func dot(x, y []float64) float64 {
-	sum := 0.0
-	for i := range x {
-		sum += x[i] * y[i]
-	}
-	return sum
-}

@@ -17,6 +17,8 @@ const (
 	notWritten = "cannot be written"
 )
 
+var errImages = bad("has images", "the row has images, and the models here read text")
+
 // encoding turns rows into sequences, and counts those that have none.
 type encoding struct {
 	rows     *Dataset
@@ -32,7 +34,7 @@ func newEncoding(d *Dataset, enc *template.Encoder) *encoding {
 // encoded is what became of a row.
 type encoded struct {
 	row       *Row
-	sequences []*template.Encoded
+	sequences []*Sequence
 	err       error
 	lost      bool // the row could not be read, though it once could
 }
@@ -44,10 +46,18 @@ func (e *encoding) row(i int) (r encoded) {
 		return r
 	}
 	if r.row.Columns["images"] != nil {
-		r.err = bad("has images", "the row has images, and the models here read text")
+		r.err = errImages
 		return r
 	}
-	r.sequences, r.err = e.enc.Encode(&r.row.Conversation)
+	if e.rows.options.Task != Answer {
+		r.sequences, r.err = e.judged(r.row)
+		return r
+	}
+	sequences, err := e.enc.Encode(&r.row.Conversation)
+	for _, q := range sequences {
+		r.sequences = append(r.sequences, &Sequence{Encoded: *q, Source: r.row.Source, Columns: r.row.Columns})
+	}
+	r.err = err
 	return r
 }
 
@@ -102,8 +112,11 @@ func (d *Dataset) encode(enc *template.Encoder, s *store) error {
 		e.row,
 		func(r encoded) error {
 			add(1)
+			if len(r.sequences) > 0 && d.options.Task != Answer {
+				s.index.Rows = append(s.index.Rows, int32(s.len()))
+			}
 			for _, q := range r.sequences {
-				if err := s.add(q, r.row); err != nil {
+				if err := s.add(q); err != nil {
 					return err
 				}
 			}

@@ -316,7 +316,7 @@ func (f *file) parse(n int32, data []byte, o Options) (Row, error) {
 	default:
 		row, err = ParseRow(data, o.Columns)
 	}
-	if err == nil && !o.Prompts && !answered(row.Messages) {
+	if err == nil && !o.Prompts && o.Task == Answer && !answered(row.Messages) {
 		err = noAnswer(row)
 	}
 	row.Source = f.source(n)

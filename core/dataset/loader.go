@@ -56,6 +56,17 @@ func NewLoader(d *Dataset, enc *template.Encoder, b Batching) (*Loader, error) {
 		return nil, err
 	}
 	l.store, l.stats = s, s.stats()
+	for i, from := range s.index.Rows {
+		to := int32(s.len())
+		if i+1 < len(s.index.Rows) {
+			to = s.index.Rows[i+1]
+		}
+		var row []int32
+		for k := from; k < to; k++ {
+			row = append(row, k)
+		}
+		l.packs = append(l.packs, row)
+	}
 	if b.Pack > 0 {
 		if l.stats.Max > b.Pack {
 			s.Close()
@@ -116,6 +127,8 @@ func (l *Loader) Summary() string {
 	switch {
 	case l.live != nil:
 		return fmt.Sprintf("%d rows, turned into tokens as they are used", l.live.rows.Len())
+	case l.store.index.Rows != nil:
+		return fmt.Sprintf("%d rows of %v", len(l.packs), l.stats)
 	case l.packs != nil:
 		return fmt.Sprintf("%v; in %d packs of at most %d tokens, %.3g%% full", l.stats, len(l.packs), l.Pack, 100*float64(l.stats.Tokens)/float64(len(l.packs)*l.Pack))
 	}
@@ -172,7 +185,7 @@ func (l *Loader) Step(epoch, index int) ([]*api.Batch, error) {
 		for _, u := range units[:n] {
 			sequences = append(sequences, u...)
 		}
-		b := batch(sequences)
+		b := batch(sequences, l.live == nil && l.store.index.Rows != nil)
 		for _, label := range b.Labels {
 			if label != api.Ignore {
 				items++
@@ -261,8 +274,9 @@ func (l *Loader) byLength(order []int32) {
 	order[0], order[longest] = order[longest], order[0]
 }
 
-// batch puts sequences end to end.
-func batch(sequences []*Sequence) *api.Batch {
+// batch puts sequences end to end. Of those that are judged the last token has
+// the label.
+func batch(sequences []*Sequence, judged bool) *api.Batch {
 	b := &api.Batch{}
 	scaled := false
 	for _, q := range sequences {
@@ -270,6 +284,9 @@ func batch(sequences []*Sequence) *api.Batch {
 	}
 	for _, q := range sequences {
 		labels, scale := q.Shift()
+		if judged {
+			labels[len(labels)-1] = q.verdict()
+		}
 		b.Starts = append(b.Starts, int32(len(b.IDs)))
 		b.IDs, b.Labels = append(b.IDs, q.IDs...), append(b.Labels, labels...)
 		b.Rows = append(b.Rows, q.Columns)

@@ -36,6 +36,7 @@ type store struct {
 type index struct {
 	At      []int64
 	Lengths []int32 // in tokens
+	Rows    []int32 // the first sequence of each row, where those of a row stay together
 	Trained int     // tokens that are trained on
 	Dropped map[string]int
 }
@@ -54,11 +55,11 @@ func (s *store) len() int { return len(s.index.At) }
 
 func (s *store) Close() error { return s.data.Close() }
 
-// add appends a sequence of a row.
-func (s *store) add(e *template.Encoded, row *Row) error {
-	columns, err := json.Marshal(row.Columns)
+// add appends a sequence.
+func (s *store) add(e *Sequence) error {
+	columns, err := json.Marshal(e.Columns)
 	if err != nil {
-		return fmt.Errorf("%s: %w", row.Source, err)
+		return fmt.Errorf("%s: %w", e.Source, err)
 	}
 	trained := make([]byte, (len(e.IDs)+7)/8)
 	for i, label := range e.Labels {
@@ -70,7 +71,7 @@ func (s *store) add(e *template.Encoded, row *Row) error {
 	var b []byte
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(e.IDs)))
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(e.Scale)))
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(row.Source)))
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(e.Source)))
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(columns)))
 	for _, id := range e.IDs {
 		b = binary.LittleEndian.AppendUint32(b, uint32(id))
@@ -79,7 +80,7 @@ func (s *store) add(e *template.Encoded, row *Row) error {
 	for _, w := range e.Scale {
 		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(w))
 	}
-	b = append(append(b, row.Source...), columns...)
+	b = append(append(b, e.Source...), columns...)
 	if _, err := s.out.Write(b); err != nil {
 		return fmt.Errorf("keeping tokens: %w", err)
 	}
@@ -234,8 +235,12 @@ func (s *store) stats() Stats {
 
 func (s Stats) String() string {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%d rows, %d tokens, %.3g%% of them trained on; a row has %d (median), %d (95%%), at most %d",
-		s.Rows, s.Tokens, 100*float64(s.Trained)/float64(s.Tokens), s.P50, s.P95, s.Max)
+	if s.Trained == 0 { // of texts that are not to be written
+		fmt.Fprintf(&b, "%d texts, %d tokens; a text has %d (median), %d (95%%), at most %d", s.Rows, s.Tokens, s.P50, s.P95, s.Max)
+	} else {
+		fmt.Fprintf(&b, "%d rows, %d tokens, %.3g%% of them trained on; a row has %d (median), %d (95%%), at most %d",
+			s.Rows, s.Tokens, 100*float64(s.Trained)/float64(s.Tokens), s.P50, s.P95, s.Max)
+	}
 	if len(s.Dropped) > 0 {
 		fmt.Fprintf(&b, "; left out: %s", rejections{count: s.Dropped})
 	}

@@ -89,7 +89,7 @@ func (s *stream) fill() error {
 			return err
 		}
 		for _, q := range r.sequences {
-			s.waiting, s.since = append(s.waiting, &Sequence{Encoded: *q, Source: r.row.Source, Columns: r.row.Columns}), 0
+			s.waiting, s.since = append(s.waiting, q), 0
 		}
 		if len(s.waiting) > 0 {
 			return nil

@@ -56,10 +56,19 @@ type Config struct {
 	UseChatTemplate    bool     `koanf:"use_chat_template" help:"render conversations with the chat template (pt: false)"`
 	Compat             string   `koanf:"compat" help:"ms-swift: do as it does where it is wrong and someone may rely on it (docs/ms-swift.md)"`
 
-	LossType                string   `koanf:"loss_type" help:"loss"`
+	TaskType                string   `koanf:"task_type" help:"what the model learns: causal_lm, to write; embedding, to give texts like vectors; generative_reranker, to say of a document whether it answers"`
+	PositiveToken           string   `koanf:"generative_reranker_positive_token" help:"token that says so"`
+	NegativeToken           string   `koanf:"generative_reranker_negative_token" help:"token that denies it"`
+	LossType                string   `koanf:"loss_type" help:"loss (embedding: infonce; generative_reranker: pointwise_reranker)"`
+	LabelSmoothing          float64  `koanf:"label_smoothing_factor" own:"cross_entropy.label_smoothing" help:"share of cross_entropy that is the mean over the vocabulary"`
+	EnableDFTLoss           bool     `koanf:"enable_dft_loss" own:"channel.dft" help:"--loss_type dft: the more likely a token, the more it counts"`
+	EnableChannelLoss       bool     `koanf:"enable_channel_loss" help:"log the loss of each text in the column channel too: loss and callback channel"`
 	LossScale               string   `koanf:"loss_scale" help:"what of a conversation is trained on and how much, e.g. last_round, default+mine, or a file of keys or patterns, mine.json (pt: all)"`
 	DisableIgnoreEmptyThink bool     `koanf:"disable_ignore_empty_think" help:"train on the empty thought too that a hybrid thinking model's template writes (default: ignore_empty_think is added to loss_scale)"`
-	EvalMetric              string   `koanf:"eval_metric" help:"metric of evaluation"`
+	EvalMetric              string   `koanf:"eval_metric" help:"metric of evaluation (predict_with_generate: nlg; embedding: infonce or paired; generative_reranker: reranker)"`
+	AccStrategy             string   `koanf:"acc_strategy" own:"acc.strategy" help:"what metric acc counts: token, or seq"`
+	PredictWithGenerate     bool     `koanf:"predict_with_generate" help:"let the model answer in evaluations, for metrics of text"`
+	MaxNewTokens            int      `koanf:"max_new_tokens" help:"longest answer of predict_with_generate in tokens"`
 	Optimizer               string   `koanf:"optimizer" help:"optimizer"`
 	Optim                   string   `koanf:"optim" help:"optimizer by the name that transformers has for it: adamw_torch, adafactor, sgd, adamw_8bit or lion_32bit"`
 	Callbacks               []string `koanf:"callbacks" help:"callbacks, in the order they are called"`
@@ -113,8 +122,8 @@ type Config struct {
 	MaxShardSize            string   `koanf:"max_shard_size" help:"largest safetensors file, e.g. 5GB"`
 	EvalStrategy            string   `koanf:"eval_strategy" help:"when to evaluate: steps, epoch or no (default: save_strategy)"`
 	EvalSteps               int      `koanf:"eval_steps" help:"optimizer steps between evaluations (default: save_steps)"`
-	MetricForBestModel      string   `koanf:"metric_for_best_model" help:"metric that decides which checkpoint is best"`
-	GreaterIsBetter         string   `koanf:"greater_is_better" help:"true or false (default: false for loss, else true)"`
+	MetricForBestModel      string   `koanf:"metric_for_best_model" help:"metric that decides which checkpoint is best (default: loss, or rouge-l of nlg)"`
+	GreaterIsBetter         string   `koanf:"greater_is_better" help:"true or false (default: false for loss, ppl and mean_neg, else true)"`
 	CreateCheckpointSymlink bool     `koanf:"create_checkpoint_symlink" help:"keep links best and last beside the checkpoints"`
 	EarlyStopInterval       int      `koanf:"early_stop_interval" own:"early_stop.interval" help:"checkpoints without improvement that end the run; chooses the callback early_stop (default: 3 with it)"`
 	MaxWallTime             string   `koanf:"max_wall_time" help:"time after which the run saves and ends, e.g. 3h30m"`
@@ -127,12 +136,13 @@ func Default() Config {
 	return Config{
 		Seed: 42, PluginsOwnerCheck: "strict", PluginsTimeout: 10, PluginWatchdog: 60, PluginOnPanic: "stop", DatasetShuffle: true, StoppingStrategy: "first_exhausted",
 		TruncationStrategy: "delete", TemplateBackend: "swift", UseChatTemplate: true,
+		TaskType: "causal_lm", PositiveToken: "yes", NegativeToken: "no", AccStrategy: "token", MaxNewTokens: 64,
 		LossType: "cross_entropy", LossScale: "default", Optimizer: "adamw", TunerType: "lora",
 		LoraRank: 8, LoraAlpha: 32, LoraDropout: 0.05, TargetModules: []string{"all-linear"},
 		LrSchedulerType: "cosine", WeightDecay: 0.1, AdamBeta1: 0.9, AdamBeta2: 0.95, AdamEpsilon: 1e-8,
 		MaxGradNorm: 1, NanPolicy: "stop", NumTrainEpochs: 3, MaxSteps: -1, PerDeviceTrainBatchSize: 1, PerDeviceEvalBatchSize: 1,
 		AddVersion: true, LoggingSteps: 5, LoggingFirstStep: true, SaveStrategy: "steps", SaveSteps: 500,
-		MaxShardSize: "5GB", MetricForBestModel: "loss", ReportTo: []string{"tensorboard"},
+		MaxShardSize: "5GB", ReportTo: []string{"tensorboard"},
 	}
 }
 

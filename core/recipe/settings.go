@@ -47,13 +47,20 @@ func (c *Config) Complete() error {
 	if c.EvalSteps == 0 {
 		c.EvalSteps = c.SaveSteps
 	}
+	c.completeTask()
+	if c.MetricForBestModel == "" {
+		if c.MetricForBestModel = "loss"; c.EvalMetric == "nlg" {
+			c.MetricForBestModel = "rouge-l"
+		}
+	}
+	c.MetricForBestModel = strings.TrimPrefix(c.MetricForBestModel, "eval_")
 	if c.GreaterIsBetter == "" {
-		c.GreaterIsBetter = strconv.FormatBool(!strings.Contains(c.MetricForBestModel, "loss"))
+		less := strings.Contains(c.MetricForBestModel, "loss") || slices.Contains([]string{"ppl", "mean_neg"}, c.MetricForBestModel)
+		c.GreaterIsBetter = strconv.FormatBool(!less)
 	}
 	if c.Threads == 0 {
 		c.Threads = runtime.NumCPU()
 	}
-	c.MetricForBestModel = strings.TrimPrefix(c.MetricForBestModel, "eval_")
 	if err := c.imply(); err != nil {
 		return err
 	}
@@ -101,6 +108,7 @@ func (c *Config) check() error {
 		flag, value string
 		among       []string
 	}{
+		{"acc_strategy", c.AccStrategy, []string{"token", "seq"}},
 		{"truncation_strategy", c.TruncationStrategy, []string{"delete", "left", "right", "split"}},
 		{"stopping_strategy", c.StoppingStrategy, []string{"first_exhausted", "all_exhausted"}},
 		{"template_backend", c.TemplateBackend, []string{"swift", "jinja"}},
@@ -127,7 +135,7 @@ func (c *Config) check() error {
 		{"logging_steps", float64(c.LoggingSteps), 0}, {"save_total_limit", float64(c.SaveTotalLimit), 0}, {"max_length", float64(c.MaxLength), 0},
 		{"vit_lr", c.VitLr, 0}, {"aligner_lr", c.AlignerLr, 0}, {"lorap_lr_ratio", c.LorapLrRatio, 0}, {"neftune_noise_alpha", c.NeftuneNoiseAlpha, 0},
 		{"early_stop_interval", float64(c.EarlyStopInterval), 0}, {"lisa_activated_layers", float64(c.LisaActivatedLayers), 0},
-		{"packing_length", float64(c.PackingLength), 0}, {"dataset_num_proc", float64(c.DatasetNumProc), 0},
+		{"packing_length", float64(c.PackingLength), 0}, {"max_new_tokens", float64(c.MaxNewTokens), 1}, {"dataset_num_proc", float64(c.DatasetNumProc), 0},
 	} {
 		if !(n.value >= n.min) {
 			return fmt.Errorf("--%s is %g, want %g or more", n.flag, n.value, n.min)
@@ -167,6 +175,9 @@ func (c *Config) check() error {
 	if _, err := c.scheduler(); err != nil {
 		return err
 	}
+	if err := c.checkTask(); err != nil {
+		return err
+	}
 	_, err := size(c.MaxShardSize)
 	return err
 }
@@ -199,6 +210,9 @@ func size(text string) (int64, error) {
 // evaluation in vain.
 func (c *Config) wantsNoEval() error {
 	const want = "wants evaluation data; give --val_dataset or --split_dataset_ratio"
+	if c.PredictWithGenerate {
+		return fmt.Errorf("--predict_with_generate %s", want)
+	}
 	if c.EvalMetric != "" {
 		return fmt.Errorf("--eval_metric %s %s", c.EvalMetric, want)
 	}

@@ -100,9 +100,13 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer, b
 	}
 	announce(out, &c, m, train, val, steps)
 
+	output, err := c.output(m, tok)
+	if err != nil {
+		return nil, err
+	}
 	t := &trainer.Trainer{
 		Model: m, Loss: ext.loss, LossName: c.LossType, Optimizer: optimizer, Schedule: schedule, Callbacks: ext.callbacks,
-		Train: train, Metric: ext.metric, Options: c.options(run.dir, steps),
+		Train: train, Output: output, Metric: ext.metric, Options: c.options(run.dir, steps),
 		Save: func(dir string) error {
 			if err := tuned.save(dir); err != nil {
 				return err
@@ -117,6 +121,9 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer, b
 		t.Eval = val
 	}
 	t.Decode = func(ids []int32) string { return tok.Decode(ids, false) }
+	if c.PredictWithGenerate {
+		t.Predict = &trainer.Predict{MaxNewTokens: c.MaxNewTokens, Stop: enc.Stop(), Decode: func(ids []int32) string { return tok.Decode(ids, true) }}
+	}
 	if c.ResumeFromCheckpoint != "" {
 		if err := t.Resume(c.ResumeFromCheckpoint); err != nil {
 			return nil, err

@@ -221,6 +221,42 @@ func (e *Encoder) Prompt(c *Conversation) ([]int32, error) {
 	if err != nil {
 		return nil, err
 	}
+	return e.unlabelled(segments)
+}
+
+// Text returns the tokens of a conversation that a model reads and does not
+// continue: to the end of the answer, if its last message is the assistant's,
+// else as Prompt, with what the tokenizer puts after a text.
+func (e *Encoder) Text(c *Conversation) ([]int32, error) {
+	answered := len(c.Messages) > 0 && c.Messages[len(c.Messages)-1].Role == Assistant
+	segments, err := e.render(c, answered, false)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := e.unlabelled(segments)
+	if err != nil {
+		return nil, err
+	}
+	if !answered && e.Chat.AddBOS {
+		_, after := e.around()
+		ids = append(ids, after...)
+	}
+	switch n := len(ids); {
+	case n == 0:
+		return nil, errors.New("there is no text")
+	case e.MaxLength == 0 || n <= e.MaxLength:
+		return ids, nil
+	case e.Truncation == "left":
+		return ids[n-e.MaxLength:], nil
+	case e.Truncation == "right":
+		return ids[:e.MaxLength], nil
+	default:
+		return nil, &TooLongError{n, e.MaxLength}
+	}
+}
+
+// unlabelled returns the tokens of segments that nothing is trained on of.
+func (e *Encoder) unlabelled(segments []segment) ([]int32, error) {
 	pieces := make([]Piece, len(segments))
 	for i, s := range segments {
 		pieces[i] = Piece{s.Text, s.Role, 0, s.ids}

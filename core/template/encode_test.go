@@ -501,3 +501,38 @@ func TestPlainModel(t *testing.T) {
 		t.Errorf("decoded %q", got)
 	}
 }
+
+// TestText reads texts that are not continued: what ends with the user ends where
+// the assistant would begin, with the tokenizer's end of text if it writes one.
+func TestText(t *testing.T) {
+	for _, c := range []struct {
+		template string
+		eos      bool
+		read     *Conversation
+		max      int
+		cut      string
+		want     string
+	}{
+		{"chatml", false, chat("user:q"), 0, "delete", "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n"},
+		{"chatml", true, chat("user:q"), 0, "delete", "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n<EOS>"},
+		{"chatml", false, chat("user:q", "assistant:a"), 0, "delete", "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n"},
+		{"qwen2_5", true, chat("system:s", "user:q"), 0, "delete", "<|im_start|>system\ns<|im_end|>\n<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n"},
+		{"none", true, chat("user:text"), 0, "delete", "text<EOS>"},
+		{"none", true, chat("user:text"), 3, "left", "xt<EOS>"},
+		{"none", true, chat("user:text"), 3, "right", "tex"},
+	} {
+		e := &Encoder{Chat: find(t, c.template), Tokenizer: toy{eos: c.eos}, MaxLength: c.max, Truncation: c.cut}
+		ids, err := e.Text(c.read)
+		if got := (toy{}).Decode(ids, false); err != nil || got != c.want {
+			t.Errorf("%s: %q, %v, want %q", c.template, got, err, c.want)
+		}
+	}
+	e := &Encoder{Chat: find(t, "none"), Tokenizer: toy{}, MaxLength: 3, Truncation: "delete"}
+	var long *TooLongError
+	if _, err := e.Text(chat("user:text")); !errors.As(err, &long) || long.Length != 4 {
+		t.Errorf("a text that is too long: %v", err)
+	}
+	if _, err := e.Text(chat("user:")); err == nil || !strings.Contains(err.Error(), "there is no text") {
+		t.Errorf("no text: %v", err)
+	}
+}

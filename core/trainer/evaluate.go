@@ -30,9 +30,14 @@ func (t *Trainer) evaluate() error {
 			return err
 		}
 		for _, b := range batches {
+			if t.Predict != nil {
+				if err := t.Predict.answer(t.Model, b); err != nil {
+					return fmt.Errorf("evaluation: %w", err)
+				}
+			}
 			t.Model.Engine.Reset()
 			b.Items, b.Decode = counted(b), t.Decode
-			out := t.Model.Forward(b.IDs, b.Starts)
+			out := t.forward(b)
 			perToken, err := t.Loss.Compute(out, b)
 			if err != nil {
 				return fmt.Errorf("evaluation: %w", err)
@@ -49,6 +54,7 @@ func (t *Trainer) evaluate() error {
 				if err := metric.Add(out, b); err != nil {
 					return err
 				}
+				t.Model.Hits() // a metric's cross entropies are no predictions more
 			}
 			if err := t.call("OnPredictionStep", func(c Callback) hook { return c.OnPredictionStep }); err != nil {
 				return err

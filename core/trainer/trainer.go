@@ -35,8 +35,10 @@ type Trainer struct {
 	Schedule  api.Schedule
 	Callbacks []Callback
 	Train     Batches
-	Eval      Batches                    // optional
-	Metric    func() (api.Metric, error) // optional; called once an evaluation
+	Eval      Batches                       // optional
+	Output    func(*api.Output) *api.Output // optional; makes of what the model gives what loss and metric see
+	Predict   *Predict                      // optional; lets the model answer in evaluations
+	Metric    func() (api.Metric, error)    // optional; called once an evaluation
 	Report    *report.Run
 	Save      func(dir string) error // writes the model's part of a checkpoint
 	Options
@@ -267,7 +269,7 @@ func (t *Trainer) microBatch(b *api.Batch) (float64, error) {
 	t.Model.Engine.Reset()
 	t.Model.Training = true
 	b.Decode = t.Decode
-	out := t.Model.Forward(b.IDs, b.Starts)
+	out := t.forward(b)
 	perToken, err := t.Loss.Compute(out, b)
 	if err != nil {
 		return 0, err
@@ -284,6 +286,15 @@ func (t *Trainer) microBatch(b *api.Batch) (float64, error) {
 	right, counted := t.Model.Hits()
 	t.right, t.counted, t.tokens = t.right+right, t.counted+counted, t.tokens+len(b.IDs)
 	return float64(loss.Data()[0]), nil
+}
+
+// forward runs the model on a batch.
+func (t *Trainer) forward(b *api.Batch) *api.Output {
+	out := t.Model.Forward(b.IDs, b.Starts)
+	if t.Output != nil {
+		out = t.Output(out)
+	}
+	return out
 }
 
 // Reduce returns what a Loss computed for a batch as the single value that is
