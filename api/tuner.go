@@ -42,14 +42,14 @@ type Merger interface {
 // Prepare or Load returns. One that changes with the steps and must go on when a
 // run resumes may be Stateful too: Restore comes after Load.
 type Hooked interface {
-	// Callback returns hooks, which are called before those of --callbacks.
+	// Callback returns hooks, which are called before those of --callbacks, or nil.
 	Callback() *Callback
 }
 
 // Regularizer is an optional interface of a Tuner. Without it the loss of a step
 // is that of --loss_type alone.
 type Regularizer interface {
-	// Penalty returns a single value, [1], that is added to the loss of a step.
+	// Penalty returns a single value, [1], that is added to the loss of a step, or nil.
 	Penalty() (*Var, error)
 }
 

@@ -150,6 +150,6 @@ func (b *block) forward(x *api.Var) *api.Var {
 		mixed = append(mixed, q.MatMulT(key).Scale(0.5).Softmax().MatMul(value))
 	}
 	x = x.Add(b.out.Forward(api.Concat(1, mixed...)))
-	x = x.Add(b.down.Forward(b.gate.Forward(x).Sigmoid().Mul(b.up.Forward(x))))
-	return x.Add(b.other.Forward(x).Tanh())
+	h = b.other.Forward(x).Tanh()
+	return x.Add(b.down.Forward(b.gate.Forward(h).Sigmoid().Mul(b.up.Forward(h))))
 }

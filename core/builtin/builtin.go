@@ -7,7 +7,7 @@
 //	metric          acc
 //	optimizer       adamw
 //	callback        early_stop
-//	tuner           full, lora
+//	tuner           full, lora, lora_llm, adalora, vera, bone, llamapro, dummy
 //	agent template  hermes
 //	ORM             math
 //
@@ -29,8 +29,11 @@ func Exports() api.Exports {
 		Optimizers:     api.Optimizers{"adamw": newAdamW},
 		Callbacks:      api.Callbacks{"early_stop": newEarlyStop},
 		AgentTemplates: api.AgentTemplates{"hermes": newHermes},
-		Tuners:         api.Tuners{"full": newFull, "lora": newLora},
-		ORMs:           api.ORMs{"math": newMath},
+		Tuners: api.Tuners{
+			"full": newFull, "lora": newLora, "lora_llm": newLoraLLM, "adalora": newAdaLora, "vera": newVera, "bone": newBone,
+			"llamapro": newLlamaPro, "dummy": newDummy,
+		},
+		ORMs: api.ORMs{"math": newMath},
 	}
 }
 

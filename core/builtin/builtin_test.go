@@ -9,7 +9,8 @@ import (
 	"swiftgo/api/apitest"
 )
 
-// TestConformance takes every built-in extension through the kit.
+// TestConformance takes every built-in extension through the kit, but for the
+// tuners, which TestTuners does.
 func TestConformance(t *testing.T) {
 	e := Exports()
 	kind(t, e.Losses, apitest.Loss)
@@ -18,7 +19,6 @@ func TestConformance(t *testing.T) {
 	kind(t, e.Optimizers, apitest.Optimizer)
 	kind(t, e.Callbacks, apitest.Callback)
 	kind(t, e.AgentTemplates, apitest.AgentTemplate)
-	kind(t, e.Tuners, apitest.Tuner)
 	kind(t, e.ORMs, apitest.ORM)
 }
 

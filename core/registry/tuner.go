@@ -62,9 +62,14 @@ func (g *guardedTuner) Callback() (c *api.Callback) {
 		return nil
 	}
 	g.x.must("Callback", func() error {
-		c = t.Callback()
+		if c = t.Callback(); c == nil {
+			return nil
+		}
 		return constructed(c)
 	})
+	if c == nil {
+		return nil
+	}
 	return guardCallback(g.x, c)
 }
 
@@ -77,8 +82,8 @@ func (g *guardedTuner) Penalty() (v *api.Var, err error) {
 		if v, err = t.Penalty(); err != nil {
 			return err
 		}
-		if v == nil || v.Shape().TotalSize() != 1 {
-			return errors.New("Penalty returned no single value")
+		if v != nil && v.Shape().TotalSize() != 1 {
+			return fmt.Errorf("Penalty returned a tensor of shape %v, want a single value", v.Shape())
 		}
 		return nil
 	})
