@@ -286,7 +286,7 @@ func (p *triplet) spread(what string, param *api.Param, x *tensor.Dense) *tensor
 	case x == nil || kept == nil || !x.Shape().Eq(kept.Shape()):
 		return x
 	}
-	full, from := plain(param.Value()).Clone().(*tensor.Dense), 0
+	full, from := duplicate(param), 0
 	w, y := full.Float32s(), x.Float32s()
 	ranks, cols := len(p.keep), x.Shape()[1]
 	for rank, keep := range p.keep {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -85,7 +86,7 @@ func (p *pair) start(name string, seed int64) error {
 	}
 	p.a.Set(func(w []float32) { narrow(w, a) })
 	p.b.Set(func(w []float32) { narrow(w, b) })
-	p.a0, p.b0 = p.a.Value().Clone().(*tensor.Dense), p.b.Value().Clone().(*tensor.Dense)
+	p.a0, p.b0 = duplicate(p.a), duplicate(p.b)
 	taken := p.b.Detach().MatMul(p.a.Detach()).Scale(p.scale).Data()
 	p.Weight.Set(func(w []float32) {
 		for i := range w {
@@ -297,6 +298,11 @@ func (l *lora) converted(m *api.Model, from peftConfig) (*api.Adapter, error) {
 func join(axis int, x, y *tensor.Dense, sign float64) *tensor.Dense {
 	joined := api.Concat(axis, api.Const(plain(x)), api.Const(plain(y)).Scale(sign))
 	return joined.Value()
+}
+
+// duplicate returns a copy of p's value in memory of its own.
+func duplicate(p *api.Param) *tensor.Dense {
+	return tensor.New(tensor.WithShape(p.Shape()...), tensor.WithBacking(slices.Clone(p.Data())))
 }
 
 // plain returns x away from the engine, whose memory does not last.
