@@ -43,7 +43,7 @@ func (m *modules) UnmarshalJSON(text []byte) error {
 	for i := range list {
 		list[i] = strings.TrimSpace(list[i])
 	}
-	*m = list
+	*m = slices.DeleteFunc(list, func(name string) bool { return name == "" })
 	return nil
 }
 
