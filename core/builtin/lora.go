@@ -296,9 +296,13 @@ func (l *lora) read(c peftConfig) error {
 	}
 	l.Rank, l.Alpha, l.Dropout, l.Bias, l.UseRSLora, l.UseDora = s.Rank, s.Alpha, s.Dropout, s.Bias, s.UseRSLora, s.UseDora
 	l.RankPattern, l.AlphaPattern, l.ModulesToSave, l.loaded = s.RankPattern, s.AlphaPattern, s.ModulesSaved, c
-	l.InitWeights = "true" // what the other ways to begin leave in an adapter is there in full
-	if name := fmt.Sprint(s.InitWeights); mutates(name) {
+	switch name := fmt.Sprint(s.InitWeights); {
+	case mutates(name):
 		l.InitWeights = name
+	case slices.Contains([]string{"true", "false", "gaussian", "eva", "orthogonal"}, name): // what it began with is all in the adapter
+		l.InitWeights = "true"
+	default:
+		return fmt.Errorf("adapter_config.json: init_lora_weights is %s, which changes the base weights in a way that is not known here; want the adapter saved by PEFT with path_initial_model_for_weight_conversion", name)
 	}
 	if err := l.check(); err != nil {
 		return fmt.Errorf("adapter_config.json: %w", err)

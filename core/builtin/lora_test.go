@@ -284,6 +284,7 @@ func TestLoraRefusesAdapters(t *testing.T) {
 	}{
 		{map[string]any{"use_dora": true}, "has no tensor base_model.model.model.layers.0.mlp.down_proj.lora_magnitude_vector"},
 		{map[string]any{"bias": "all"}, "has no tensor base_model.model.model.layers.0.self_attn.k_proj.base_layer.bias"},
+		{map[string]any{"init_lora_weights": "loftq"}, "init_lora_weights is loftq, which changes the base weights"},
 		{map[string]any{"bias": "some"}, `bias of lora is "some", want none, all, lora_only`},
 		{map[string]any{"peft_type": "IA3"}, `peft_type is "IA3", want LORA`},
 		{map[string]any{"modules_to_save": []string{"lm_head"}}, "has no tensor base_model.model.lm_head.weight"},

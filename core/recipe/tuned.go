@@ -92,11 +92,11 @@ func (t *tuned) hooks() (hooks []trainer.Callback, err error) {
 // added parameters, or trains but a part. The tuner full saves whole models
 // whatever it has frozen.
 func (t *tuned) adapted() bool {
-	if t.name == "full" {
-		return false
-	}
 	if _, ok := t.tuner.(api.Saver); ok {
 		return true
+	}
+	if t.name == "full" {
+		return false
 	}
 	for _, p := range t.m.Params {
 		if p.Added || p.Frozen() {
