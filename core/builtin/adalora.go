@@ -143,7 +143,7 @@ func (t *adaLora) Merge(*api.Model) error {
 		if err := mergeable(p.Linear); err != nil {
 			return err
 		}
-		add(p.Linear, p.b.Detach().MatMul(p.a.Detach().Mul(p.e.Detach())).Scale(t.scale()))
+		add(p.Linear, p.b.Detach().MatMul(p.a.Detach().Mul(p.e.Detach()).Scale(t.scale())))
 	}
 	return nil
 }

@@ -26,20 +26,37 @@ func (p *pair) dora(x, dropped *api.Var, next api.Forward) *api.Var {
 	return y.Add(base.Mul(stretch.Shift(-1))).Add(p.product(dropped).Mul(stretch))
 }
 
-// lengths returns the norms of the rows of W + scale·B·A, [Out].
-func (p *pair) lengths() []float32 { return rowNorms(p.tuned(), p.Out, p.In) }
-
-// rowNorms returns the norm of each row of w, [rows, cols].
-func rowNorms(w []float32, rows, cols int) []float32 {
-	norms := make([]float32, rows)
-	for i := range norms {
-		sum := 0.0
-		for _, x := range w[i*cols : (i+1)*cols] {
-			sum += float64(x) * float64(x)
+// lengths returns the norms of the rows of W + scale·B·A, [Out]: the square of
+// one is |w|² + 2·scale·b·(A·w) + scale²·b·(A·Aᵀ)·b, for rows w of W and b of B,
+// which needs no matrix as large as W.
+func (p *pair) lengths() []float32 {
+	aw, aa := p.Weight.Detach().MatMulT(p.a.Detach()).Data(), p.a.Detach().MatMulT(p.a.Detach()).Data()
+	norms, b, n := make([]float32, p.Out), p.b.Data(), p.rank
+	rows(p.Weight, p.Out, func(from, to int) {
+		for o := from; o < to; o++ {
+			sum := p.squares[o]
+			for i := range n {
+				x := p.scale * float64(b[o*n+i])
+				sum += 2 * x * float64(aw[o*n+i])
+				for j := range n {
+					sum += x * p.scale * float64(b[o*n+j]) * float64(aa[i*n+j])
+				}
+			}
+			norms[o] = float32(math.Sqrt(max(sum, 0)))
 		}
-		norms[i] = float32(math.Sqrt(sum))
-	}
+	})
 	return norms
+}
+
+// rowSquares returns the sums of the squares of the rows of w, [rows, cols].
+func rowSquares(w []float32, rows, cols int) []float64 {
+	sums := make([]float64, rows)
+	for i := range sums {
+		for _, x := range w[i*cols : (i+1)*cols] {
+			sums[i] += float64(x) * float64(x)
+		}
+	}
+	return sums
 }
 
 func vector(x []float32) *tensor.Dense {

@@ -214,7 +214,8 @@ func TestStarts(t *testing.T) {
 					t.Errorf("%s: singular value %d of what is left of %s is %g, want %g", c.name, i, p.Name, rest[i], s[i+2])
 				}
 			}
-			if whole := p.tuned(); !close(whole, base, 1e-5) {
+			add(p.Linear, p.weight(p.scale))
+			if !close(p.Weight.Data(), base, 1e-5) {
 				t.Errorf("%s: %s is another than before", c.name, p.Name)
 			}
 		}

@@ -129,7 +129,8 @@ type pair struct {
 	a, b   *api.Param // [rank, In] and [Out, rank]
 	length *api.Param // [Out], of the rows of the tuned weight; nil without DoRA
 
-	a0, b0 *tensor.Dense // what a and b began as, where that was taken out of the base weight; else nil
+	squares []float64     // sums over the rows of the base weight, for lengths
+	a0, b0  *tensor.Dense // what a and b began as, where that was taken out of the base weight; else nil
 }
 
 // attach adds a pair beside a linear.
@@ -150,6 +151,7 @@ func (l *lora) attach(m *api.Model, linear *api.Linear) error {
 		p.length = m.AddParam(linear.Name+".lora_magnitude_vector", 0, linear.Out)
 		belongs(linear, p.length)
 		l.layout[tensorOf(linear, "lora_magnitude_vector")] = p.length
+		p.squares = rowSquares(p.Weight.Data(), p.Out, p.In)
 		p.length.Set(func(w []float32) { copy(w, p.lengths()) })
 	}
 	linear.Wrap(func(x *api.Var, next api.Forward) *api.Var {
@@ -185,24 +187,23 @@ func (l *lora) Merge(*api.Model) error {
 		if err := mergeable(p.Linear); err != nil {
 			return err
 		}
-		w := p.tuned()
-		if p.length != nil {
-			for i, norm := range rowNorms(w, p.Out, p.In) {
-				stretch := p.length.Data()[i] / norm
-				for j := range p.In {
-					w[i*p.In+j] *= stretch
-				}
-			}
+		if p.length == nil {
+			add(p.Linear, p.weight(p.scale))
+			continue
 		}
-		p.Weight.Set(func(weight []float32) { copy(weight, w) })
+		norms := p.lengths()
+		add(p.Linear, p.weight(p.scale))
+		p.Weight.Set(func(w []float32) {
+			for i := range w {
+				w[i] *= p.length.Data()[i/p.In] / norms[i/p.In]
+			}
+		})
 	}
 	return nil
 }
 
-// tuned returns the elements of W + scale·B·A, [Out, In].
-func (p *pair) tuned() []float32 {
-	return p.Weight.Detach().Add(p.b.Detach().MatMul(p.a.Detach()).Scale(p.scale)).Data()
-}
+// weight returns scale·B·A, [Out, In].
+func (p *pair) weight(scale float64) *api.Var { return p.b.Detach().MatMul(p.a.Detach().Scale(scale)) }
 
 // Save returns the adapter as PEFT saves it. One that began with a part of the
 // base weights is, in the folder converted/default, also a plain LoRA for the

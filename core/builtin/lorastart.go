@@ -87,12 +87,7 @@ func (p *pair) start(name string, seed int64) error {
 	p.a.Set(func(w []float32) { narrow(w, a) })
 	p.b.Set(func(w []float32) { narrow(w, b) })
 	p.a0, p.b0 = duplicate(p.a), duplicate(p.b)
-	taken := p.b.Detach().MatMul(p.a.Detach()).Scale(p.scale).Data()
-	p.Weight.Set(func(w []float32) {
-		for i := range w {
-			w[i] -= taken[i]
-		}
-	})
+	add(p.Linear, p.weight(-p.scale))
 	return nil
 }
 

@@ -203,13 +203,16 @@ func biases(m *api.Model, which string, linears []*api.Linear, saved []*api.Para
 	return all
 }
 
-// add adds x, [Out, In], to the layer's weight.
+// add adds x, [Out, In], to the layer's weight, and gives its memory back.
 func add(l *api.Linear, x *api.Var) {
 	l.Weight.Set(func(w []float32) {
 		for i, y := range x.Data() {
 			w[i] += y
 		}
 	})
+	if e, ok := x.Value().Engine().(api.Engine); ok {
+		e.Recycle(x.Value())
+	}
 }
 
 // belongs says of parameters beside a linear layer what they belong to.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 
+	"gorgonia.org/tensor"
+
 	"swiftgo/api"
 )
 
@@ -17,7 +19,8 @@ type vera struct {
 	Dropout  float64 `json:"dropout"`
 	DInitial float64 `json:"d_initial"` // what each d begins as
 
-	down, up *api.Param // A [rank, widest In] and B [widest Out, rank]; a layer uses as much of them as it is wide
+	down, up *api.Param       // A [rank, widest In] and B [widest Out, rank]; a layer uses as much of them as it is wide
+	parts    map[int]*api.Var // columns of A, by their number
 	scalings []*scaling
 	saved    []*api.Param
 	layout   layout
@@ -73,7 +76,7 @@ func (v *vera) prepare(m *api.Model, linears []*api.Linear, in, out int) (err er
 		return err
 	}
 	m.Freeze()
-	v.layout = layout{}
+	v.layout, v.parts = layout{}, map[int]*api.Var{}
 	v.layout.train(v.saved, nil)
 	v.down, v.up = m.AddParam("vera_A", 0, v.Rank, in), m.AddParam("vera_B", 0, out, v.Rank)
 	v.layout["base_model.vera_A"], v.layout["base_model.vera_B"] = v.down, v.up
@@ -99,19 +102,22 @@ func (v *vera) attach(m *api.Model, l *api.Linear) {
 	v.scalings = append(v.scalings, p)
 }
 
-// downOf and upOf return as much of the random matrices as the layer uses.
+// downOf returns the columns of A that the layer uses.
 func (v *vera) downOf(l *api.Linear) *api.Var {
-	if v.down.Shape()[1] == l.In {
-		return v.down.Var
+	if v.parts[l.In] == nil {
+		width := v.down.Shape()[1]
+		part := api.Full(0, v.Rank, l.In)
+		for r := range v.Rank {
+			copy(part.Float32s()[r*l.In:(r+1)*l.In], v.down.Data()[r*width:])
+		}
+		v.parts[l.In] = api.Const(part)
 	}
-	return v.down.Slice(1, 0, l.In)
+	return v.parts[l.In]
 }
 
+// upOf returns the rows of B that the layer uses.
 func (v *vera) upOf(l *api.Linear) *api.Var {
-	if v.up.Shape()[0] == l.Out {
-		return v.up.Var
-	}
-	return v.up.Slice(0, 0, l.Out)
+	return api.Const(tensor.New(tensor.WithShape(l.Out, v.Rank), tensor.WithBacking(v.up.Data()[:l.Out*v.Rank])))
 }
 
 // Merge adds (b∘B)·(d∘A) to the weight.
