@@ -42,8 +42,9 @@ type Merger interface {
 // Prepare or Load returns. One that changes with the steps and must go on when a
 // run resumes may be Stateful too: Restore comes after Load.
 type Hooked interface {
-	// Callback returns hooks, which are called before those of --callbacks, or nil.
-	Callback() *Callback
+	// Callback returns hooks for a run of that many optimizer steps, which are
+	// called before those of --callbacks, or nil.
+	Callback(steps int) (*Callback, error)
 }
 
 // Regularizer is an optional interface of a Tuner. Without it the loss of a step

@@ -49,19 +49,14 @@ func (t *budget) check() error {
 type averages struct{ sensitivity, uncertainty *tensor.Dense }
 
 // Callback gives ranks up between steps.
-func (t *adaLora) Callback() *api.Callback {
-	return &api.Callback{
-		OnInitEnd: func(s *api.State) error {
-			if t.steps = s.MaxSteps; t.First >= t.steps-t.Last {
-				return fmt.Errorf("tinit is %d and tfinal %d, which leaves none of the run's %d steps to give up ranks in; lower them", t.First, t.Last, t.steps)
-			}
-			return nil
-		},
-		OnOptimizerStep: func(s *api.State) error {
-			t.allocate(s.Step + 1)
-			return nil
-		},
+func (t *adaLora) Callback(steps int) (*api.Callback, error) {
+	if t.steps = steps; t.First >= steps-t.Last {
+		return nil, fmt.Errorf("tinit is %d and tfinal %d, which leaves none of the run's %d steps to give up ranks in; lower them", t.First, t.Last, steps)
 	}
+	return &api.Callback{OnOptimizerStep: func(s *api.State) error {
+		t.allocate(s.Step + 1)
+		return nil
+	}}, nil
 }
 
 // allocate is what happens after the step of that number.

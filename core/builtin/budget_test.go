@@ -101,11 +101,11 @@ func TestBudget(t *testing.T) {
 		x, m, forward := tuner(t, "adalora", settings)
 		ada := x.(*adaLora)
 		twin := &allocator{c.tinit, c.tfinal, c.deltaT, 20, 4, 2, 0.85, 0.85, map[string][]float64{}, map[string][]float64{}, map[string][]bool{}}
-		hooks := ada.Callback()
-		state := &api.State{MaxSteps: 20, Model: m}
-		if err := hooks.OnInitEnd(state); err != nil {
+		hooks, err := ada.Callback(20)
+		if err != nil {
 			t.Fatal(err)
 		}
+		state := &api.State{MaxSteps: 20, Model: m}
 		var layers []string
 		for _, p := range ada.triplets {
 			layers = append(layers, p.Name)
@@ -195,7 +195,7 @@ func TestBudget(t *testing.T) {
 
 func TestBudgetErrors(t *testing.T) {
 	x, _, _ := tuner(t, "adalora", map[string]any{"tinit": 5, "tfinal": 5})
-	if err := x.(api.Hooked).Callback().OnInitEnd(&api.State{MaxSteps: 10}); err == nil || !strings.Contains(err.Error(), "leaves none of the run's 10 steps") {
+	if _, err := x.(api.Hooked).Callback(10); err == nil || !strings.Contains(err.Error(), "leaves none of the run's 10 steps") {
 		t.Errorf("no step to give up ranks in: %v", err)
 	}
 	if err := x.(api.Stateful).Restore(nil); err == nil || !strings.Contains(err.Error(), "the state of adalora lacks") {

@@ -64,11 +64,11 @@ func (d *dummy) Load(m *api.Model, a *api.Adapter) error {
 }
 
 // Callback is that of the adapter's own tuner.
-func (d *dummy) Callback() *api.Callback {
+func (d *dummy) Callback(steps int) (*api.Callback, error) {
 	if t, ok := d.method.(api.Hooked); ok {
-		return t.Callback()
+		return t.Callback(steps)
 	}
-	return nil
+	return nil, nil
 }
 
 // Penalty is that of the adapter's own tuner.

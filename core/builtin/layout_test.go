@@ -151,8 +151,8 @@ func TestDummy(t *testing.T) {
 			if _, err := d.(api.Regularizer).Penalty(); err != nil {
 				t.Error(err)
 			}
-			if hooks := d.(api.Hooked).Callback(); (hooks != nil) != (name == "adalora") {
-				t.Errorf("%s: hooks %v", name, hooks)
+			if hooks, err := d.(api.Hooked).Callback(10); err != nil || (hooks != nil) != (name == "adalora") {
+				t.Errorf("%s: hooks %v, %v", name, hooks, err)
 			}
 			if err := d.(api.Stateful).Restore(d.(api.Stateful).State()); err != nil {
 				t.Error(err)

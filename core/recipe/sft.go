@@ -90,7 +90,7 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer, b
 	if schedule == nil {
 		schedule = c.schedule(steps)
 	}
-	hooks, err := tuned.hooks()
+	hooks, err := tuned.hooks(steps)
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,6 @@ import (
 	"swiftgo/api"
 	"swiftgo/core/checkpoint"
 	"swiftgo/core/model"
-	"swiftgo/core/registry"
 	"swiftgo/core/trainer"
 )
 
@@ -77,14 +76,16 @@ func dtypeNamed(name string) checkpoint.Dtype {
 }
 
 // hooks returns the callback of a tuner that has one.
-func (t *tuned) hooks() (hooks []trainer.Callback, err error) {
-	defer registry.Catch(&err)
-	if h, ok := t.tuner.(api.Hooked); ok {
-		if c := h.Callback(); c != nil {
-			hooks = append(hooks, trainer.Callback{Name: t.name, Callback: c})
-		}
+func (t *tuned) hooks(steps int) ([]trainer.Callback, error) {
+	h, ok := t.tuner.(api.Hooked)
+	if !ok {
+		return nil, nil
 	}
-	return hooks, nil
+	c, err := h.Callback(steps)
+	if err != nil || c == nil {
+		return nil, err
+	}
+	return []trainer.Callback{{Name: t.name, Callback: c}}, nil
 }
 
 // adapted reports whether a checkpoint holds an adapter beside the base model,

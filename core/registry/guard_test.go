@@ -35,7 +35,7 @@ func (f faulty) Prepare(*api.Model) error                          { f.do(); ret
 func (f faulty) Save(*api.Model) (*api.Adapter, error)             { f.do(); return nil, nil }
 func (f faulty) Load(*api.Model, *api.Adapter) error               { f.do(); return nil }
 func (f faulty) Merge(*api.Model) error                            { f.do(); return nil }
-func (f faulty) Callback() *api.Callback                           { f.do(); return nil }
+func (f faulty) Callback(int) (*api.Callback, error)               { f.do(); return nil, nil }
 func (f faulty) Penalty() (*api.Var, error)                        { f.do(); return nil, nil }
 func (f faulty) Score(context.Context, []api.Completion) ([]float64, error) {
 	f.do()
@@ -142,7 +142,7 @@ func calls(t *testing.T, r *registry.Registry) map[string]error {
 	_, errs["tuner Save"] = tuner.(api.Saver).Save(&api.Model{})
 	errs["tuner Load"] = tuner.(api.Saver).Load(&api.Model{}, nil)
 	errs["tuner Merge"] = tuner.(api.Merger).Merge(&api.Model{})
-	errs["tuner Callback"] = caught(func() { tuner.(api.Hooked).Callback() })
+	_, errs["tuner Callback"] = tuner.(api.Hooked).Callback(1)
 	_, errs["tuner Penalty"] = tuner.(api.Regularizer).Penalty()
 	errs["tuner State"] = caught(func() { tuner.(api.Stateful).State() })
 	errs["tuner Restore"] = tuner.(api.Stateful).Restore(nil)
@@ -207,8 +207,11 @@ type (
 	prepareHooks struct{ api.Tuner }
 )
 
-func (prepareHooks) Callback() *api.Callback {
-	return &api.Callback{OnStepEnd: func(*api.State) error { panic("no luck") }}
+func (prepareHooks) Callback(steps int) (*api.Callback, error) {
+	if steps == 0 {
+		return &api.Callback{Save: func() (json.RawMessage, error) { return nil, nil }}, nil
+	}
+	return &api.Callback{OnStepEnd: func(*api.State) error { panic("no luck") }}, nil
 }
 func (prepareHooks) Penalty() (*api.Var, error) { return api.Const(api.Full(1, 2)), nil }
 
@@ -271,8 +274,8 @@ func TestOptionalInterfaces(t *testing.T) {
 	}
 	plain := tuner(prepareOnly{})
 	wantError(t, plain.(api.Merger).Merge(nil), "tuner x (plugins/focal.so): it cannot become part of the base model; want a tuner that is an api.Merger")
-	if c := plain.(api.Hooked).Callback(); c != nil {
-		t.Errorf("a tuner without hooks has %v", c)
+	if c, err := plain.(api.Hooked).Callback(1); c != nil || err != nil {
+		t.Errorf("a tuner without hooks has %v, %v", c, err)
 	}
 	if v, err := plain.(api.Regularizer).Penalty(); v != nil || err != nil {
 		t.Errorf("a tuner without a penalty has %v, %v", v, err)
@@ -281,10 +284,16 @@ func TestOptionalInterfaces(t *testing.T) {
 		t.Error("a tuner without state has one")
 	}
 	hooked := tuner(prepareHooks{})
-	if err := hooked.(api.Hooked).Callback().OnStepEnd(nil); err == nil || !strings.HasPrefix(err.Error(), "tuner x (plugins/focal.so): panicked: no luck") {
+	hooks, err := hooked.(api.Hooked).Callback(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := hooks.OnStepEnd(nil); err == nil || !strings.HasPrefix(err.Error(), "tuner x (plugins/focal.so): panicked: no luck") {
 		t.Errorf("a hook of a tuner that panics: %v", err)
 	}
-	_, err := hooked.(api.Regularizer).Penalty()
+	_, err = hooked.(api.Hooked).Callback(0)
+	wantError(t, err, "tuner x (plugins/focal.so): only one of Save and Load is set, want both or neither")
+	_, err = hooked.(api.Regularizer).Penalty()
 	wantError(t, err, "tuner x (plugins/focal.so): Penalty returned a tensor of shape (2), want a single value")
 }
 

@@ -56,21 +56,22 @@ func (g *guardedTuner) Merge(m *api.Model) error {
 	})
 }
 
-func (g *guardedTuner) Callback() (c *api.Callback) {
+func (g *guardedTuner) Callback(steps int) (*api.Callback, error) {
 	t, ok := g.tuner.(api.Hooked)
 	if !ok {
-		return nil
+		return nil, nil
 	}
-	g.x.must("Callback", func() error {
-		if c = t.Callback(); c == nil {
-			return nil
+	var c *api.Callback
+	err := g.x.guard("Callback", func() (err error) {
+		if c, err = t.Callback(steps); err != nil || c == nil {
+			return err
 		}
 		return constructed(c)
 	})
-	if c == nil {
-		return nil
+	if err != nil || c == nil {
+		return nil, err
 	}
-	return guardCallback(g.x, c)
+	return guardCallback(g.x, c), nil
 }
 
 func (g *guardedTuner) Penalty() (v *api.Var, err error) {
