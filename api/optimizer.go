@@ -20,12 +20,12 @@ type Optimizer interface {
 // function, so a run that resumes needs to know only its step.
 type Schedule func(step int) float64
 
-// Stateful is an optional interface of an Optimizer that keeps numbers from
-// step to step. Without it a resumed run starts with fresh state.
+// Stateful is an optional interface of an Optimizer, or a Tuner, that keeps
+// numbers from step to step. Without it a resumed run starts with fresh state.
 type Stateful interface {
 	// State returns the tensors to save, by name; the trainer writes them
 	// before the next Step. Restore is given them back, on an Optimizer that
-	// has not stepped yet.
+	// has not stepped yet, or a Tuner that has been given its adapter.
 	State() map[string]*tensor.Dense
 	Restore(map[string]*tensor.Dense) error
 }

@@ -28,10 +28,40 @@ type Saver interface {
 	Load(m *Model, a *Adapter) error
 }
 
+// Merger is an optional interface of a Tuner. Without it what the tuner adds
+// and wraps cannot become part of the base model, and a tuned model stays one of
+// a base model and an adapter.
+type Merger interface {
+	// Merge changes the parameters of the base model so that the model computes
+	// the same, but for rounding, without what the tuner has added and wrapped,
+	// which the host takes off afterwards.
+	Merge(m *Model) error
+}
+
+// Hooked is an optional interface of a Tuner. Without it the tuner is done when
+// Prepare or Load returns. One that changes with the steps and must go on when a
+// run resumes may be Stateful too: Restore comes after Load.
+type Hooked interface {
+	// Callback returns hooks for a run of that many optimizer steps, which are
+	// called before those of --callbacks, or nil.
+	Callback(steps int) (*Callback, error)
+}
+
+// Regularizer is an optional interface of a Tuner. Without it the loss of a step
+// is that of --loss_type alone.
+type Regularizer interface {
+	// Penalty returns a single value, [1], that is added to the loss of a step, or nil.
+	Penalty() (*Var, error)
+}
+
 // Adapter is what a checkpoint of a tuned model holds beside the base model.
 type Adapter struct {
 	Config  json.RawMessage          // adapter_config.json
 	Tensors map[string]*tensor.Dense // adapter_model.safetensors
+
+	// More is the adapter in other forms, for other programs, each under the
+	// folder of the checkpoint that it goes into. Load is not given them.
+	More map[string]*Adapter
 }
 
 // Model is a model as a tuner or an optimizer sees it.
@@ -43,6 +73,10 @@ type Model struct {
 	Linears  []*Linear // in the order of the forward pass
 	Training bool      // false during evaluation and generation
 	Rand     *rand.Rand
+
+	// CopyLayer puts a copy of a layer, counted from 0, behind it. The layers
+	// that follow are named and numbered anew. It is nil where a model cannot grow.
+	CopyLayer func(layer int) error
 }
 
 // Freeze stops every parameter that the model has now from being trained.
@@ -162,6 +196,9 @@ func (l *Linear) Wrap(f func(x *Var, next Forward) *Var) { l.wraps = append(l.wr
 
 // Wrapped reports whether anything is put around the layer's forward pass.
 func (l *Linear) Wrapped() bool { return len(l.wraps) > 0 }
+
+// Unwrap takes off everything that Wrap has put around the layer.
+func (l *Linear) Unwrap() { l.wraps = nil }
 
 // Forward returns x·Wᵀ+b, [tokens, Out], for x [tokens, In], as changed by Wrap.
 func (l *Linear) Forward(x *Var) *Var {

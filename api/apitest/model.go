@@ -3,6 +3,8 @@ package apitest
 import (
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"gorgonia.org/tensor"
 
@@ -21,10 +23,10 @@ const (
 // head shares keys and values with the first.
 func Model(seed uint64) (*api.Model, func(x *api.Var) *api.Var) {
 	b := &builder{Model: &api.Model{Type: "tiny", Dir: "tiny", Layers: layers, Rand: newRand(seed + 1)}, seed: seed}
-	var blocks []block
+	var blocks []*block
 	for i := range layers {
 		name := fmt.Sprintf("model.layers.%d.", i)
-		blocks = append(blocks, block{
+		blocks = append(blocks, &block{
 			norm:  b.norm(i, name+"input_layernorm.weight"),
 			query: b.linear(i, api.AttnQuery, name+"self_attn.q_proj", dim, heads*headDim, true),
 			key:   b.linear(i, api.AttnKey, name+"self_attn.k_proj", dim, headDim, true),
@@ -37,6 +39,14 @@ func Model(seed uint64) (*api.Model, func(x *api.Var) *api.Var) {
 		})
 	}
 	head := b.linear(-1, api.LMHead, "lm_head", dim, vocab, false)
+	b.CopyLayer = func(layer int) error {
+		if layer < 0 || layer >= len(blocks) {
+			return fmt.Errorf("the model has no layer %d", layer)
+		}
+		blocks = slices.Insert(blocks, layer+1, b.copy(layer, blocks[layer]))
+		b.Layers++
+		return nil
+	}
 	return b.Model, func(x *api.Var) *api.Var {
 		for _, block := range blocks {
 			x = block.forward(x)
@@ -82,6 +92,48 @@ func (b *builder) linear(layer int, part api.Part, name string, in, out int, bia
 	return l
 }
 
+// copy adds what is in a layer once more, behind it, and moves the layers that
+// follow up by one.
+func (b *builder) copy(layer int, from *block) *block {
+	renamed := func(name string) string {
+		return strings.Replace(name, fmt.Sprintf("layers.%d.", layer), fmt.Sprintf("layers.%d.", layer+1), 1)
+	}
+	for i := b.Layers - 1; i > layer; i-- {
+		up := strings.NewReplacer(fmt.Sprintf("layers.%d.", i), fmt.Sprintf("layers.%d.", i+1))
+		for _, p := range b.Params {
+			if p.Layer == i {
+				p.Name, p.Layer = up.Replace(p.Name), i+1
+			}
+		}
+		for _, l := range b.Linears {
+			if l.Layer == i {
+				l.Name, l.Layer = up.Replace(l.Name), i+1
+			}
+		}
+	}
+	var params []*api.Param
+	param := func(p *api.Param) *api.Param {
+		if p == nil {
+			return nil
+		}
+		q := api.NewParam(renamed(p.Name), p.Value().Clone().(*tensor.Dense))
+		q.Part, q.Layer = p.Part, layer+1
+		params = append(params, q)
+		return q
+	}
+	var linears []*api.Linear
+	linear := func(l *api.Linear) *api.Linear {
+		k := &api.Linear{Name: renamed(l.Name), Part: l.Part, Layer: layer + 1, In: l.In, Out: l.Out, Weight: param(l.Weight), Bias: param(l.Bias)}
+		linears = append(linears, k)
+		return k
+	}
+	made := &block{norm: param(from.norm), query: linear(from.query), key: linear(from.key), value: linear(from.value), out: linear(from.out),
+		gate: linear(from.gate), up: linear(from.up), down: linear(from.down), other: linear(from.other)}
+	b.Params = slices.Insert(b.Params, 1+slices.Index(b.Params, from.other.Weight), params...)
+	b.Linears = slices.Insert(b.Linears, 1+slices.Index(b.Linears, from.other), linears...)
+	return made
+}
+
 // block is one layer of the model.
 type block struct {
 	norm                   *api.Param
@@ -98,6 +150,6 @@ func (b *block) forward(x *api.Var) *api.Var {
 		mixed = append(mixed, q.MatMulT(key).Scale(0.5).Softmax().MatMul(value))
 	}
 	x = x.Add(b.out.Forward(api.Concat(1, mixed...)))
-	x = x.Add(b.down.Forward(b.gate.Forward(x).Sigmoid().Mul(b.up.Forward(x))))
-	return x.Add(b.other.Forward(x).Tanh())
+	h = b.other.Forward(x).Tanh()
+	return x.Add(b.down.Forward(b.gate.Forward(h).Sigmoid().Mul(b.up.Forward(h))))
 }

@@ -16,13 +16,16 @@ import (
 // model says unchanged at the start, that what is frozen gets no gradient and
 // what is trained does, and that a tuned model is the same after it was saved
 // and loaded: by the tuner itself if it is a Saver, else by the names of the
-// trained parameters, as the host does it.
+// trained parameters, as the host does it. Of a Merger the base model must say
+// the same alone after Merge, and the penalty of a Regularizer must be a number.
 func Tuner(t testing.TB, new func(*api.Args) (api.Tuner, error), options ...Option) {
 	t.Helper()
 	c := &tunerCheck{TB: t, fresh: construct(t, new, options)}
 	c.unchanged()
 	c.gradients()
 	c.repeats()
+	c.penalty()
+	c.merges()
 	if _, ok := c.fresh().(api.Saver); ok {
 		c.saves(new, options)
 	} else {
@@ -136,6 +139,48 @@ func (u *tuned) shake() {
 				w[j] += 0.3 * float32(r.NormFloat64())
 			}
 		})
+	}
+}
+
+func (c *tunerCheck) penalty() {
+	c.Helper()
+	u := c.prepare()
+	r, ok := u.tuner.(api.Regularizer)
+	if !ok {
+		return
+	}
+	u.shake()
+	v, err := r.Penalty()
+	switch {
+	case err != nil:
+		c.Errorf("penalty: %v", err)
+	case v == nil:
+	case v.Shape().TotalSize() != 1 || !finite(float64(v.Data()[0])):
+		c.Errorf("the penalty is no single number")
+	case !v.Needs():
+		c.Errorf("the penalty depends on nothing that is trained")
+	}
+}
+
+// merges folds the tuned model into the base model, as the host does it.
+func (c *tunerCheck) merges() {
+	c.Helper()
+	u := c.prepare()
+	m, ok := u.tuner.(api.Merger)
+	if !ok {
+		return
+	}
+	u.shake()
+	tuned := u.says()
+	if err := m.Merge(u.Model); err != nil {
+		c.Errorf("merge: %v", err)
+		return
+	}
+	for _, l := range u.Linears {
+		l.Unwrap()
+	}
+	if !near(tuned, u.says()) {
+		c.Errorf("after Merge the base model alone says something else than the tuned model")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -79,6 +80,36 @@ func (s *shift) Load(m *api.Model, a *api.Adapter) error {
 	return nil
 }
 
+// merged is a shift of the query's bias, which Merge adds to it.
+type merged struct {
+	wrong   bool
+	penalty float32
+}
+
+func (s *merged) Prepare(m *api.Model) error {
+	m.Freeze()
+	v := m.AddParam("shift", 0, m.Linears[0].Out)
+	m.Linears[0].Wrap(func(x *api.Var, next api.Forward) *api.Var { return next(x).Add(v.Var) })
+	return nil
+}
+
+func (s *merged) Merge(m *api.Model) error {
+	if s.wrong {
+		return nil
+	}
+	v := m.Trainable()[0]
+	m.Linears[0].Bias.Set(func(w []float32) {
+		for i := range w {
+			w[i] += v.Data()[i]
+		}
+	})
+	return nil
+}
+
+func (s *merged) Penalty() (*api.Var, error) {
+	return api.NewParam("p", api.Full(s.penalty, 1)).Var, nil
+}
+
 // prepare is a Tuner that is only a function.
 type prepare func(m *api.Model) error
 
@@ -121,6 +152,9 @@ func TestTunerFindsMistakes(t *testing.T) {
 		})},
 		{"does not load", "are others after", &shift{skip: true}},
 		{"loads what is there", "without an error", &shift{lenient: true}},
+		{"right merger", "", &merged{}},
+		{"does not merge", "after Merge", &merged{wrong: true}},
+		{"endless penalty", "no single number", &merged{penalty: float32(math.Inf(1))}},
 		{"saves too little", "load: no tensor", &shift{save: func(ts map[string]*tensor.Dense) { delete(ts, "model.layers.0.mlp.down_proj.shift") }}},
 	} {
 		expect(t, c.name, c.want, func(t testing.TB) { Tuner(t, maker(func() api.Tuner { return c.tuner })) })

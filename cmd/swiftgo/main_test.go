@@ -183,14 +183,24 @@ func TestFivePlugins(t *testing.T) {
 // TestResume kills a run in the middle and goes on from its checkpoint: the
 // losses are those of a run that was never killed, to the last digit.
 func TestResume(t *testing.T) {
-	for _, c := range []struct{ name, tuner, dtype string }{{"lora", "lora", "float32"}, {"full", "full", "float32"}, {"full in bfloat16", "full", "bfloat16"}} {
-		t.Run(c.name, func(t *testing.T) {
-			tuner, dataset := c.tuner, data(t, 30)
-			flags := []string{"--tuner_type", tuner, "--torch_dtype", c.dtype, "--max_steps", "20", "--save_steps", "10", "--learning_rate", "1e-2", "--warmup_steps", "3", "--logging_steps", "1"}
+	adapter := filepath.Join(t.TempDir(), "adapter")
+	must(t, sft("llama", data(t, 4), adapter, "--max_steps", "1", "--use_dora")...)
+	for _, flags := range []string{
+		"lora", "full", "full --torch_dtype bfloat16", "full --freeze_parameters_ratio 0.5 --torch_dtype bfloat16", "ia3", "lora_llm", "vera --vera.rank 16", "bone --bone.rank 16",
+		"bone --bone.rank 16 --init_weights bat", "llamapro --llamapro.num_new_blocks 2", "dummy --adapters " + filepath.Join(adapter, "checkpoint-1"),
+		"lora --use_dora --init_weights pissa_niter_4 --lora_bias all --modules_to_save lm_head all-norm --lora_dtype bfloat16", "lora --init_weights olora --use_rslora",
+		"adalora --adalora.init_r 6 --adalora.target_r 3 --adalora.tinit 2 --adalora.tfinal 3 --adalora.deltaT 2",
+	} {
+		t.Run(flags, func(t *testing.T) {
+			dataset := data(t, 30)
+			flags := append(append([]string{"--tuner_type"}, strings.Fields(flags)...), "--max_steps", "20", "--save_steps", "10", "--learning_rate", "1e-2", "--warmup_steps", "3", "--logging_steps", "1")
 			whole := filepath.Join(t.TempDir(), "whole")
 			must(t, sft("llama", dataset, whole, flags...)...)
 			cut := filepath.Join(t.TempDir(), "cut")
 			killed(t, cut, 10, 20, sft("llama", dataset, cut, flags...))
+			if i := slices.Index(flags, "--adapters"); i > 0 { // the checkpoint has it
+				flags = slices.Delete(flags, i, i+2)
+			}
 			must(t, sft("llama", dataset, cut, append(flags, "--resume_from_checkpoint", filepath.Join(cut, "checkpoint-10"))...)...)
 			for _, key := range []string{"loss", "grad_norm", "learning_rate", "token_acc"} {
 				want, got := logged(t, whole, key), logged(t, cut, key)
@@ -199,7 +209,7 @@ func TestResume(t *testing.T) {
 				}
 			}
 			file := "adapter_model.safetensors"
-			if tuner == "full" {
+			if flags[1] == "full" {
 				file = "model.safetensors"
 			}
 			a, errA := os.ReadFile(filepath.Join(whole, "checkpoint-20", file))

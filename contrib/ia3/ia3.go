@@ -11,7 +11,8 @@
 // It shows what a tuner is: Prepare freezes, adds parameters and wraps the
 // forward pass of linear layers, of which it knows what they are for, whatever
 // the model calls them. Save and Load are there so that the checkpoint is one
-// that PEFT reads and writes too.
+// that PEFT reads and writes too, and Merge so that the vectors can become part of
+// the weights.
 package main
 
 import (
@@ -121,6 +122,33 @@ func (t *ia3) scale(m *api.Model, l *api.Linear, input bool) {
 		return next(x).Mul(v.Reshape(l.Out))
 	})
 	t.vectors = append(t.vectors, vector{l, v, input})
+}
+
+// Merge scales the weights. With the outputs goes the bias.
+func (t *ia3) Merge(*api.Model) error {
+	for _, v := range t.vectors {
+		if v.Linear.Weight.Name != v.Linear.Name+".weight" {
+			return fmt.Errorf("%s has the weight %s, which is used elsewhere too, so it cannot be scaled for the layer alone", v.Linear.Name, v.Linear.Weight.Name)
+		}
+		l := v.Data()
+		v.Weight.Set(func(w []float32) {
+			for i := range w {
+				if v.input {
+					w[i] *= l[i%v.In]
+				} else {
+					w[i] *= l[i/v.In]
+				}
+			}
+		})
+		if v.Bias != nil && !v.input {
+			v.Bias.Set(func(b []float32) {
+				for i := range b {
+					b[i] *= l[i]
+				}
+			})
+		}
+	}
+	return nil
 }
 
 // config is adapter_config.json as PEFT 0.13 writes it for IA3.

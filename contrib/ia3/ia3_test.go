@@ -21,6 +21,9 @@ var seven = map[string]any{
 func TestConformance(t *testing.T) {
 	apitest.Tuner(t, newIA3)
 	apitest.Tuner(t, newIA3, apitest.With(seven))
+	if _, ok := any(&ia3{}).(api.Merger); !ok {
+		t.Error("the vectors cannot become part of the weights")
+	}
 }
 
 func prepare(t *testing.T, own map[string]any) (*ia3, *api.Model) {

@@ -7,7 +7,7 @@
 //	metric          acc, ppl, nlg, infonce, paired, reranker
 //	optimizer       adamw, multimodal, lorap, adamw_8bit, adafactor, sgd, lion, muon, muonclip, galore, apollo
 //	callback        early_stop, channel, lisa, perf_log, graceful_exit
-//	tuner           full, lora
+//	tuner           full, lora, lora_llm, adalora, vera, bone, llamapro, dummy
 //	agent template  react_en, react_zh, react_grpo, toolbench, qwen_en, qwen_zh, qwen_en_parallel, qwen_zh_parallel,
 //	                hermes, hunyuan_hermes, youtu, mistral, llama3, llama4, deepseek_v3_1, kimi_k25,
 //	                chatglm4, glm4, glm4_5, glm4_7, glm5_1, qwen3_coder, qwen3_5, seed_oss, minimax_m2, minicpm5,
@@ -41,7 +41,10 @@ func Exports() api.Exports {
 		},
 		Callbacks:      api.Callbacks{"early_stop": newEarlyStop, "channel": channel.newCallback, "lisa": newLisa, "perf_log": newPerfLog, "graceful_exit": newGracefulExit},
 		AgentTemplates: agentTemplates(),
-		Tuners:         api.Tuners{"full": newFull, "lora": newLora},
+		Tuners: api.Tuners{
+			"full": newFull, "lora": newLora, "lora_llm": newLoraLLM, "adalora": newAdaLora, "vera": newVera, "bone": newBone,
+			"llamapro": newLlamaPro, "dummy": newDummy,
+		},
 		ORMs: api.ORMs{
 			"math": newMath, "accuracy": newAccuracy, "format": newFormat, "react_format": newReactFormat,
 			"cosine": newCosine, "repetition": newRepetition, "soft_overlong": newSoftOverlong, "toolbench": newToolbench,

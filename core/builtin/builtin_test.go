@@ -16,7 +16,8 @@ import (
 var judging = []string{"dft", "cosine_similarity", "contrastive", "online_contrastive", "infonce", "pointwise_reranker", "listwise_reranker", "paired", "reranker", "nlg"}
 
 // TestConformance takes every other built-in extension through the kit, but for
-// the agent templates, which TestAgentsConform does.
+// the agent templates, which TestAgentsConform does, and the tuners, which
+// TestTuners does.
 func TestConformance(t *testing.T) {
 	e := Exports()
 	for _, name := range judging {
@@ -40,7 +41,6 @@ func TestConformance(t *testing.T) {
 		t.Run(name+" with settings", func(t *testing.T) { apitest.Optimizer(t, e.Optimizers[name], apitest.With(settings)) })
 	}
 	kind(t, e.Callbacks, apitest.Callback)
-	kind(t, e.Tuners, apitest.Tuner)
 	kind(t, e.ORMs, apitest.ORM)
 	url := judgeServer(t, func(string) (int, string) { return http.StatusOK, "**Reward: 0.5**" })
 	for name, construct := range e.PRMs {

@@ -128,7 +128,7 @@ func TestLoraStart(t *testing.T) {
 		}
 	}
 	few, _ := prepared(t, map[string]any{"rank": 600, "target_modules": []string{"v_proj"}})
-	if i := slices.IndexFunc(l.pairs, func(p pair) bool { return p.Name == few.pairs[0].Name }); !slices.Equal(l.pairs[i].a.Data(), few.pairs[0].a.Data()) {
+	if i := slices.IndexFunc(l.pairs, func(p *pair) bool { return p.Name == few.pairs[0].Name }); !slices.Equal(l.pairs[i].a.Data(), few.pairs[0].a.Data()) {
 		t.Error("a layer begins differently when fewer layers are tuned")
 	}
 }
@@ -142,7 +142,7 @@ func TestLoraTargets(t *testing.T) {
 		{[]string{"all-linear"}, "q_proj k_proj v_proj o_proj gate_proj up_proj down_proj extra"},
 		{"v_proj, q_proj", "q_proj v_proj"},
 		{[]string{"mlp.up_proj"}, "up_proj"},
-		{[]string{"proj"}, "the model has no linear layer proj; it has down_proj, extra, gate_proj, k_proj, lm_head, o_proj, q_proj, up_proj, v_proj"},
+		{[]string{"proj"}, "no linear layer fits target_modules proj; there are down_proj, extra, gate_proj, k_proj, lm_head, o_proj, q_proj, up_proj, v_proj"},
 		{[]string{}, "target_modules of lora is empty"},
 		{[]string{"all-linear", "q_proj"}, "not both"},
 	} {
@@ -282,11 +282,14 @@ func TestLoraRefusesAdapters(t *testing.T) {
 		change map[string]any
 		want   string
 	}{
-		{map[string]any{"use_dora": true}, "use_dora is true, which is not supported"},
-		{map[string]any{"bias": "all"}, `bias is "all", want none`},
+		{map[string]any{"use_dora": true}, "has no tensor base_model.model.model.layers.0.mlp.down_proj.lora_magnitude_vector"},
+		{map[string]any{"bias": "all"}, "has no tensor base_model.model.model.layers.0.self_attn.k_proj.base_layer.bias"},
+		{map[string]any{"init_lora_weights": "loftq"}, "init_lora_weights is loftq, which changes the base weights"},
+		{map[string]any{"bias": "some"}, `bias of lora is "some", want none, all, lora_only`},
 		{map[string]any{"peft_type": "IA3"}, `peft_type is "IA3", want LORA`},
-		{map[string]any{"modules_to_save": []string{"lm_head"}}, "modules_to_save is [lm_head]"},
-		{map[string]any{"rank_pattern": map[string]int{"q_proj": 2}}, "rank_pattern is map[q_proj:2]"},
+		{map[string]any{"modules_to_save": []string{"lm_head"}}, "has no tensor base_model.model.lm_head.weight"},
+		{map[string]any{"rank_pattern": map[string]int{"q_proj": 2}}, "has shape (4, 6), want (2, 6)"},
+		{map[string]any{"init_lora_weights": "pissa", "r": 60}, "rank is 60, and with init_weights pissa it is at most 6"},
 		{map[string]any{"lora_bias": true}, "lora_bias is true"},
 		{map[string]any{"r": 0}, "rank of lora is 0"},
 		{map[string]any{"r": 8}, "does not fit"},
@@ -305,10 +308,10 @@ func TestLoraRefusesAdapters(t *testing.T) {
 	a := adapter(t, nil)
 	a.Tensors["base_model.model.model.layers.9.mlp.up_proj.lora_A.weight"] = api.Full(0, 4, 6)
 	m, _ := apitest.Model(1)
-	if err := (&lora{TargetModules: modules{allLinear}}).Load(m, a); err == nil || !strings.Contains(err.Error(), "no place for") {
+	if err := (&lora{targets: targets{TargetModules: modules{allLinear}}}).Load(m, a); err == nil || !strings.Contains(err.Error(), "no place for") {
 		t.Errorf("a tensor of a tenth layer: %v", err)
 	}
-	if err := (&lora{TargetModules: modules{allLinear}}).Load(&api.Model{}, adapter(t, nil)); err == nil || !strings.Contains(err.Error(), "nothing for this model") {
+	if err := (&lora{targets: targets{TargetModules: modules{allLinear}}}).Load(&api.Model{}, adapter(t, nil)); err == nil || !strings.Contains(err.Error(), "nothing for this model") {
 		t.Errorf("a model without linears: %v", err)
 	}
 }

@@ -78,14 +78,6 @@ func random(r *rand.Rand, shape ...int) *tensor.Dense {
 	return x
 }
 
-func wide(x []float32) []float64 {
-	y := make([]float64, len(x))
-	for i := range x {
-		y[i] = float64(x[i])
-	}
-	return y
-}
-
 // twin is an optimizer's formula for one parameter, in float64: it changes w by
 // the gradient g of step t, from 1.
 type twin func(t int, w, g []float64)

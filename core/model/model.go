@@ -98,6 +98,7 @@ func read(w *checkpoint.Weights, dir, name string, shape []int) ([]float32, erro
 // build makes the parameters in the order of the forward pass, each from data.
 func build(dir string, c *Config, e *autograd.Engine, data func(name string, shape ...int) ([]float32, error)) (*Model, error) {
 	m := &Model{Model: &api.Model{Type: c.ModelType, Dir: dir, Layers: c.Layers, Rand: rand.New(rand.NewPCG(0, 0))}, Config: c, Engine: e}
+	m.CopyLayer = m.copyLayer
 	var failed error
 	param := func(layer int, part api.Part, name string, shape ...int) *api.Param {
 		if failed != nil {

@@ -3,11 +3,13 @@ package model_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"gorgonia.org/tensor"
@@ -309,6 +311,69 @@ func TestNEFTune(t *testing.T) {
 		size := float64((end - int(start)) * m.Config.HiddenSize)
 		if want := 5 / math.Sqrt(size); most[i] > want*(1+1e-6) || most[i] < 0.99*want || math.Abs(mean[i]) > 4*want/math.Sqrt(3*size) {
 			t.Errorf("the noise of sequence %d is %g at most and %g in the mean, want %g and 0", i, most[i], mean[i], want)
+		}
+	}
+}
+
+// TestCopyLayer sees that a copy whose output projections are 0 changes nothing,
+// cached keys and values included, and that all that follows is named anew.
+func TestCopyLayer(t *testing.T) {
+	for _, family := range families {
+		m, ref, _ := load(t, family)
+		b := ref.batch()
+		want := slices.Clone(m.Forward(b.IDs, b.Starts).Logits().Data())
+		before := len(m.Params)
+		for _, layer := range []int{m.Layers - 1, 0} { // now 0, its copy, 1 …, and the copy of the last
+			if err := m.CopyLayer(layer); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fresh := []int{1, m.Layers - 1}
+		for _, l := range m.Linears {
+			if slices.Contains(fresh, l.Layer) && (l.Part == api.AttnOut || l.Part == api.MLPDown) {
+				l.Weight.Set(func(w []float32) { clear(w) })
+				if l.Bias != nil {
+					l.Bias.Set(func(w []float32) { clear(w) })
+				}
+			}
+		}
+		for i, x := range m.Forward(b.IDs, b.Starts).Logits().Data() {
+			if x != want[i] {
+				t.Fatalf("%s: logit %d is %g, want %g", family, i, x, want[i])
+			}
+		}
+		if got := m.Generate([][]int32{ref.Greedy.Prompt}, len(ref.Greedy.New), nil)[0]; !slices.Equal(got, ref.Greedy.New) {
+			t.Errorf("%s: continuation %v, want %v", family, got, ref.Greedy.New)
+		}
+		each := 0 // parameters of a layer
+		for _, p := range m.Params {
+			if p.Layer == 0 {
+				each++
+			}
+		}
+		if len(m.Params) != before+2*each || m.Config.Layers != m.Layers {
+			t.Errorf("%s: %d parameters in %d layers, want %d", family, len(m.Params), m.Config.Layers, before+2*each)
+		}
+		seen, last := map[string]bool{}, -1
+		for _, p := range m.Params {
+			if seen[p.Name] {
+				t.Errorf("%s: %s is there twice", family, p.Name)
+			}
+			seen[p.Name] = true
+			if p.Layer >= 0 {
+				if p.Layer < last || !strings.HasPrefix(p.Name, fmt.Sprintf("model.layers.%d.", p.Layer)) {
+					t.Errorf("%s: %s of layer %d comes after layer %d", family, p.Name, p.Layer, last)
+				}
+				last = p.Layer
+			}
+		}
+		for _, l := range m.Linears {
+			if l.Part != api.LMHead && l.Weight.Name != l.Name+".weight" {
+				t.Errorf("%s: %s has the weight %s", family, l.Name, l.Weight.Name)
+			}
+		}
+		if err := m.CopyLayer(m.Layers); err == nil {
+			t.Errorf("%s: a layer that is not there is copied", family)
 		}
 	}
 }

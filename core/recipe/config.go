@@ -73,13 +73,25 @@ type Config struct {
 	Optim                   string   `koanf:"optim" help:"optimizer by the name that transformers has for it: adamw_torch, adafactor, sgd, adamw_8bit or lion_32bit"`
 	Callbacks               []string `koanf:"callbacks" help:"callbacks, in the order they are called"`
 	AgentTemplate           string   `koanf:"agent_template" help:"how tools and their calls are written"`
-	TunerType               string   `koanf:"tuner_type" help:"what is trained: lora, full, or a plugin's"`
+	TunerType               string   `koanf:"tuner_type" help:"what is trained: lora, full, adalora, vera, bone, llamapro, lora_llm, dummy, or a plugin's"`
 	Adapters                []string `koanf:"adapters" help:"directory of a saved adapter to start from"`
 
-	LoraRank      int      `koanf:"lora_rank" own:"lora.rank" help:"rank of LoRA"`
-	LoraAlpha     float64  `koanf:"lora_alpha" own:"lora.alpha" help:"alpha of LoRA; the update is scaled by alpha/rank"`
-	LoraDropout   float64  `koanf:"lora_dropout" own:"lora.dropout" help:"dropout before LoRA"`
-	TargetModules []string `koanf:"target_modules" own:"lora.target_modules" help:"linear layers that LoRA attaches to, or all-linear"`
+	LoraRank                 int      `koanf:"lora_rank" own:"lora,lora_llm.rank" help:"rank of LoRA"`
+	LoraAlpha                float64  `koanf:"lora_alpha" own:"lora,lora_llm,adalora.alpha" help:"alpha of LoRA; the update is scaled by alpha/rank"`
+	LoraDropout              float64  `koanf:"lora_dropout" own:"lora,adalora.dropout" help:"dropout before LoRA"`
+	LoraBias                 string   `koanf:"lora_bias" own:"lora,adalora.bias" help:"biases to train beside LoRA: none, all, or lora_only (of the layers with LoRA)"`
+	LoraDtype                string   `koanf:"lora_dtype" help:"type of the weights in saved adapters: float32, bfloat16 or float16 (default: float32)"`
+	UseRSLora                bool     `koanf:"use_rslora" own:"lora.use_rslora" help:"scale LoRA by alpha/√rank"`
+	UseDora                  bool     `koanf:"use_dora" own:"lora.use_dora" help:"DoRA: train the lengths of the rows of the weights apart from their directions"`
+	InitWeights              string   `koanf:"init_weights" own:"lora,bone.init_weights" help:"how LoRA begins: true, false, gaussian, pissa, pissa_niter_N or olora; Bone: true, false or bat"`
+	TargetModules            []string `koanf:"target_modules" own:"lora,adalora,vera,bone.target_modules" help:"linear layers that the tuner attaches to, or all-linear"`
+	TargetRegex              string   `koanf:"target_regex" own:"lora,adalora,vera,bone.target_regex" help:"pattern of the whole names of those layers, in place of target_modules"`
+	ModulesToSave            []string `koanf:"modules_to_save" own:"lora,adalora,vera,bone.modules_to_save" help:"modules to train whole beside it, e.g. lm_head, all-embedding or all-norm"`
+	FreezeParameters         []string `koanf:"freeze_parameters" own:"full.freeze_parameters" help:"full: what the names of parameters to freeze begin with"`
+	FreezeParametersRegex    string   `koanf:"freeze_parameters_regex" own:"full.freeze_parameters_regex" help:"full: pattern to find in the names of parameters to freeze"`
+	FreezeParametersRatio    float64  `koanf:"freeze_parameters_ratio" own:"full.freeze_parameters_ratio" help:"full: share of the parameters to freeze, from the embeddings up"`
+	TrainableParameters      []string `koanf:"trainable_parameters" own:"full.trainable_parameters" help:"full: what the names of parameters begin with that are trained all the same"`
+	TrainableParametersRegex string   `koanf:"trainable_parameters_regex" own:"full.trainable_parameters_regex" help:"full: pattern to find in the names of those"`
 
 	LearningRate              float64  `koanf:"learning_rate" help:"highest learning rate (default: 1e-4, full 1e-5)"`
 	LrSchedulerType           string   `koanf:"lr_scheduler_type" help:"one of transformers: cosine, linear, constant, constant_with_warmup, cosine_with_restarts, cosine_with_min_lr, cosine_warmup_with_min_lr, polynomial, inverse_sqrt or warmup_stable_decay"`
@@ -138,7 +150,7 @@ func Default() Config {
 		TruncationStrategy: "delete", TemplateBackend: "swift", UseChatTemplate: true,
 		TaskType: "causal_lm", PositiveToken: "yes", NegativeToken: "no", AccStrategy: "token", MaxNewTokens: 64,
 		LossType: "cross_entropy", LossScale: "default", Optimizer: "adamw", TunerType: "lora",
-		LoraRank: 8, LoraAlpha: 32, LoraDropout: 0.05, TargetModules: []string{"all-linear"},
+		LoraRank: 8, LoraAlpha: 32, LoraDropout: 0.05, LoraBias: "none", InitWeights: "true", TargetModules: []string{"all-linear"},
 		LrSchedulerType: "cosine", WeightDecay: 0.1, AdamBeta1: 0.9, AdamBeta2: 0.95, AdamEpsilon: 1e-8,
 		MaxGradNorm: 1, NanPolicy: "stop", NumTrainEpochs: 3, MaxSteps: -1, PerDeviceTrainBatchSize: 1, PerDeviceEvalBatchSize: 1,
 		AddVersion: true, LoggingSteps: 5, LoggingFirstStep: true, SaveStrategy: "steps", SaveSteps: 500,
@@ -162,25 +174,28 @@ var families = map[string][]string{
 }
 
 // OwnDefaults returns the settings of built-in extensions that have a flag of
-// ms-swift's name, by extension: --lora_rank is the rank of lora. What is 0 or
-// empty unless it is given is left to the extension.
+// ms-swift's name, by extension: --lora_rank is the rank of lora, and of every
+// other extension that the field's tag names. What is 0 or empty unless it is
+// given is left to the extension.
 func (c *Config) OwnDefaults() map[string]map[string]any {
 	own := map[string]map[string]any{}
 	v, defaults := reflect.ValueOf(*c), reflect.ValueOf(Default())
 	for i := range v.NumField() {
-		extension, key, ok := strings.Cut(v.Type().Field(i).Tag.Get("own"), ".")
+		extensions, key, ok := strings.Cut(v.Type().Field(i).Tag.Get("own"), ".")
 		if !ok || v.Field(i).IsZero() && defaults.Field(i).IsZero() {
 			continue
 		}
-		members, ok := families[extension]
-		if !ok {
-			members = []string{extension}
-		}
-		for _, name := range members {
-			if own[name] == nil {
-				own[name] = map[string]any{}
+		for _, extension := range strings.Split(extensions, ",") {
+			members, ok := families[extension]
+			if !ok {
+				members = []string{extension}
 			}
-			own[name][key] = v.Field(i).Interface()
+			for _, name := range members {
+				if own[name] == nil {
+					own[name] = map[string]any{}
+				}
+				own[name][key] = v.Field(i).Interface()
+			}
 		}
 	}
 	return own

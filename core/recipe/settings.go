@@ -119,6 +119,7 @@ func (c *Config) check() error {
 		{"eval_strategy", c.EvalStrategy, []string{"steps", "epoch", "no"}},
 		{"greater_is_better", c.GreaterIsBetter, []string{"true", "false"}},
 		{"torch_dtype", c.TorchDtype, []string{"", "float32", "bfloat16", "float16"}},
+		{"lora_dtype", c.LoraDtype, []string{"", "float32", "bfloat16", "float16"}},
 	} {
 		if !slices.Contains(choice.among, choice.value) {
 			return fmt.Errorf("--%s is %q, want %s", choice.flag, choice.value, strings.Join(slices.DeleteFunc(choice.among, func(s string) bool { return s == "" }), ", "))

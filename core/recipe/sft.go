@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"swiftgo/api"
 	"swiftgo/core/autograd"
 	"swiftgo/core/checkpoint"
 	"swiftgo/core/model"
@@ -92,6 +93,10 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer, b
 			return nil, err
 		}
 	}
+	hooks, err := tuned.hooks(steps)
+	if err != nil {
+		return nil, err
+	}
 	if err := reg.CheckOwn(); err != nil {
 		return nil, err
 	}
@@ -105,7 +110,7 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer, b
 		return nil, err
 	}
 	t := &trainer.Trainer{
-		Model: m, Loss: ext.loss, LossName: c.LossType, Optimizer: optimizer, Schedule: schedule, Callbacks: ext.callbacks,
+		Model: m, Loss: ext.loss, LossName: c.LossType, Optimizer: optimizer, Schedule: schedule, Callbacks: append(hooks, ext.callbacks...),
 		Train: train, Output: output, Metric: ext.metric, Options: c.options(run.dir, steps),
 		Save: func(dir string) error {
 			if err := tuned.save(dir); err != nil {
@@ -120,11 +125,17 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer, b
 	if val != nil {
 		t.Eval = val
 	}
+	if r, ok := ext.tuner.(api.Regularizer); ok {
+		t.Penalty = r.Penalty
+	}
 	t.Decode = func(ids []int32) string { return tok.Decode(ids, false) }
 	if c.PredictWithGenerate {
 		t.Predict = &trainer.Predict{MaxNewTokens: c.MaxNewTokens, Stop: enc.Stop(), Decode: func(ids []int32) string { return tok.Decode(ids, true) }}
 	}
 	if c.ResumeFromCheckpoint != "" {
+		if err := tuned.restore(c.ResumeFromCheckpoint); err != nil {
+			return nil, err
+		}
 		if err := t.Resume(c.ResumeFromCheckpoint); err != nil {
 			return nil, err
 		}

@@ -12,12 +12,14 @@ import (
 	"swiftgo/api"
 	"swiftgo/core/checkpoint"
 	"swiftgo/core/model"
+	"swiftgo/core/trainer"
 )
 
 const (
 	adapterConfig  = "adapter_config.json"
 	adapterWeights = "adapter_model.safetensors"
-	masterWeights  = "master_weights.safetensors" // in float32, where the model is saved in less
+	masterWeights  = "master_weights.safetensors" // in float32, where the weights are saved in less
+	tunerState     = "tuner.safetensors"          // what a tuner must know again, beside its adapter
 )
 
 // tuned is a model that a tuner has prepared.
@@ -61,10 +63,13 @@ func tune(c *Config, m *model.Model, t api.Tuner) (*tuned, error) {
 }
 
 func dtypeOf(c *Config, m *model.Model) checkpoint.Dtype {
-	name := c.TorchDtype
-	if name == "" {
-		name = m.Config.SavedDtype()
+	if c.TorchDtype != "" {
+		return dtypeNamed(c.TorchDtype)
 	}
+	return dtypeNamed(m.Config.SavedDtype())
+}
+
+func dtypeNamed(name string) checkpoint.Dtype {
 	switch name {
 	case "bfloat16":
 		return checkpoint.BF16
@@ -74,12 +79,29 @@ func dtypeOf(c *Config, m *model.Model) checkpoint.Dtype {
 	return checkpoint.F32
 }
 
+// hooks returns the callback of a tuner that has one.
+func (t *tuned) hooks(steps int) ([]trainer.Callback, error) {
+	h, ok := t.tuner.(api.Hooked)
+	if !ok {
+		return nil, nil
+	}
+	c, err := h.Callback(steps)
+	if err != nil || c == nil {
+		return nil, err
+	}
+	return []trainer.Callback{{Name: t.name, Callback: c}}, nil
+}
+
 // isAdapted reports whether a checkpoint holds an adapter beside the base model,
 // and not a whole model: whether the tuner has a form of its own for it, or has
-// added parameters, or trains but a part.
+// added parameters, or trains but a part. The tuner full saves whole models
+// whatever it has frozen.
 func (t *tuned) isAdapted() bool {
 	if _, ok := t.tuner.(api.Saver); ok {
 		return true
+	}
+	if t.name == "full" {
+		return false
 	}
 	for _, p := range t.m.Params {
 		if p.Added || p.Frozen() {
@@ -109,14 +131,80 @@ func (t *tuned) save(dir string) error {
 		}
 		a.Config, _ = json.Marshal(map[string]any{"tuner_type": t.name, "base_model_name_or_path": t.m.Dir})
 	}
+	dtype := dtypeNamed(t.config.LoraDtype)
+	if err := writeAdapter(dir, a, dtype); err != nil {
+		return err
+	}
+	for folder, more := range a.More {
+		if err := writeAdapter(filepath.Join(dir, folder), more, dtype); err != nil {
+			return err
+		}
+	}
+	if t.config.SaveOnlyModel {
+		return nil
+	}
+	if dtype != checkpoint.F32 {
+		if err := writeTensors(filepath.Join(dir, masterWeights), a.Tensors, checkpoint.F32); err != nil {
+			return err
+		}
+	}
+	if s, ok := t.tuner.(api.Stateful); ok {
+		if state := s.State(); len(state) > 0 {
+			return writeTensors(filepath.Join(dir, tunerState), state, checkpoint.F32)
+		}
+	}
+	return nil
+}
+
+func writeAdapter(dir string, a *api.Adapter, dtype checkpoint.Dtype) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
 	if err := checkpoint.WriteJSON(filepath.Join(dir, adapterConfig), a.Config); err != nil {
 		return err
 	}
+	return writeTensors(filepath.Join(dir, adapterWeights), a.Tensors, dtype)
+}
+
+func writeTensors(path string, named map[string]*tensor.Dense, dtype checkpoint.Dtype) error {
 	var ts []checkpoint.Tensor
-	for name, x := range a.Tensors {
-		ts = append(ts, checkpoint.Tensor{Name: name, Shape: x.Shape(), Data: x.Float32s(), Dtype: checkpoint.F32})
+	for name, x := range named {
+		ts = append(ts, checkpoint.Tensor{Name: name, Shape: x.Shape(), Data: x.Float32s(), Dtype: dtype})
 	}
-	return checkpoint.WriteSafetensors(filepath.Join(dir, adapterWeights), ts, map[string]string{"format": "pt"})
+	return checkpoint.WriteSafetensors(path, ts, map[string]string{"format": "pt"})
+}
+
+func readTensors(path string) (map[string]*tensor.Dense, error) {
+	w, err := checkpoint.OpenFile(path)
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	named := map[string]*tensor.Dense{}
+	for _, name := range w.Names() {
+		data, shape, err := w.Read(name)
+		if err != nil {
+			return nil, err
+		}
+		named[name] = tensor.New(tensor.WithShape(shape...), tensor.WithBacking(data))
+	}
+	return named, nil
+}
+
+// restore gives the tuner what it must know again when the run resumes.
+func (t *tuned) restore(dir string) error {
+	s, ok := t.tuner.(api.Stateful)
+	if !ok {
+		return nil
+	}
+	state, err := readTensors(filepath.Join(dir, tunerState))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.Restore(state)
 }
 
 // load puts back what save wrote.
@@ -127,21 +215,17 @@ func (t *tuned) load(dir string) error {
 		}
 		return t.loadModel(dir)
 	}
-	a := &api.Adapter{Tensors: map[string]*tensor.Dense{}}
+	a := &api.Adapter{}
 	if err := checkpoint.ReadJSON(filepath.Join(dir, adapterConfig), &a.Config); err != nil {
 		return err
 	}
-	w, err := checkpoint.OpenFile(filepath.Join(dir, adapterWeights))
+	var err error
+	a.Tensors, err = readTensors(filepath.Join(dir, masterWeights))
+	if errors.Is(err, os.ErrNotExist) {
+		a.Tensors, err = readTensors(filepath.Join(dir, adapterWeights))
+	}
 	if err != nil {
 		return err
-	}
-	defer w.Close()
-	for _, name := range w.Names() {
-		data, shape, err := w.Read(name)
-		if err != nil {
-			return err
-		}
-		a.Tensors[name] = tensor.New(tensor.WithShape(shape...), tensor.WithBacking(data))
 	}
 	if s, ok := t.tuner.(api.Saver); ok {
 		if err := s.Load(t.m.Model, a); err != nil {
@@ -203,7 +287,7 @@ func SaveModel(m *model.Model, dir string, dtype checkpoint.Dtype, shard int64) 
 			return err
 		}
 		if name == "config.json" {
-			if text, err = withDtype(text, dtype); err != nil {
+			if text, err = configOf(m, text, dtype); err != nil {
 				return err
 			}
 		}
@@ -214,8 +298,9 @@ func SaveModel(m *model.Model, dir string, dtype checkpoint.Dtype, shard int64) 
 	return checkpoint.WriteSharded(dir, m.Tensors(dtype), shard)
 }
 
-// withDtype sets the dtype that config.json names to that of the weights.
-func withDtype(text []byte, dtype checkpoint.Dtype) ([]byte, error) {
+// configOf returns the config.json that the model came with, with the dtype of
+// the weights and the layers that there are now.
+func configOf(m *model.Model, text []byte, dtype checkpoint.Dtype) ([]byte, error) {
 	var config map[string]json.RawMessage
 	if err := json.Unmarshal(text, &config); err != nil {
 		return nil, err
@@ -226,5 +311,13 @@ func withDtype(text []byte, dtype checkpoint.Dtype) ([]byte, error) {
 		key = "dtype"
 	}
 	config[key], _ = json.Marshal(name)
+	config["num_hidden_layers"], _ = json.Marshal(m.Layers)
+	var kinds []string // of each layer's attention; they are all alike here
+	if json.Unmarshal(config["layer_types"], &kinds) == nil && len(kinds) > 0 {
+		for len(kinds) < m.Layers {
+			kinds = append(kinds, kinds[0])
+		}
+		config["layer_types"], _ = json.Marshal(kinds)
+	}
 	return json.MarshalIndent(config, "", "  ")
 }

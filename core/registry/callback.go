@@ -15,6 +15,11 @@ func (r *Registry) Callback(name string) (*api.Callback, error) {
 	if err != nil {
 		return nil, err
 	}
+	return guardCallback(x, c), nil
+}
+
+// guardCallback returns c with its hooks guarded.
+func guardCallback(x *extension, c *api.Callback) *api.Callback {
 	guarded := &api.Callback{}
 	from, to := reflect.ValueOf(c).Elem(), reflect.ValueOf(guarded).Elem()
 	for i := range from.NumField() {
@@ -37,7 +42,7 @@ func (r *Registry) Callback(name string) (*api.Callback, error) {
 			return x.mayFail("Load", func() error { return c.Load(state) })
 		}
 	}
-	return guarded, nil
+	return guarded
 }
 
 func guardHook(x *extension, name string, hook func(*api.State) error) func(*api.State) error {

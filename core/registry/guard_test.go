@@ -34,6 +34,9 @@ func (f faulty) ParseCalls(string) ([]api.ToolCall, error)         { f.do(); ret
 func (f faulty) Prepare(*api.Model) error                          { f.do(); return nil }
 func (f faulty) Save(*api.Model) (*api.Adapter, error)             { f.do(); return nil, nil }
 func (f faulty) Load(*api.Model, *api.Adapter) error               { f.do(); return nil }
+func (f faulty) Merge(*api.Model) error                            { f.do(); return nil }
+func (f faulty) Callback(int) (*api.Callback, error)               { f.do(); return nil, nil }
+func (f faulty) Penalty() (*api.Var, error)                        { f.do(); return nil, nil }
 func (f faulty) Score(context.Context, []api.Completion) ([]float64, error) {
 	f.do()
 	return nil, nil
@@ -138,6 +141,11 @@ func calls(t *testing.T, r *registry.Registry) map[string]error {
 	errs["tuner Prepare"] = tuner.Prepare(&api.Model{})
 	_, errs["tuner Save"] = tuner.(api.Saver).Save(&api.Model{})
 	errs["tuner Load"] = tuner.(api.Saver).Load(&api.Model{}, nil)
+	errs["tuner Merge"] = tuner.(api.Merger).Merge(&api.Model{})
+	_, errs["tuner Callback"] = tuner.(api.Hooked).Callback(1)
+	_, errs["tuner Penalty"] = tuner.(api.Regularizer).Penalty()
+	errs["tuner State"] = caught(func() { tuner.(api.Stateful).State() })
+	errs["tuner Restore"] = tuner.(api.Stateful).Restore(nil)
 	orm, err := r.ORM("x")
 	fail(err)
 	_, errs["orm Score"] = orm.Score(context.Background(), nil)
@@ -196,7 +204,16 @@ type (
 	stepRates    struct{ stepOnly }
 	prepareOnly  struct{ api.Tuner }
 	prepareSaves struct{ faulty }
+	prepareHooks struct{ api.Tuner }
 )
+
+func (prepareHooks) Callback(steps int) (*api.Callback, error) {
+	if steps == 0 {
+		return &api.Callback{Save: func() (json.RawMessage, error) { return nil, nil }}, nil
+	}
+	return &api.Callback{OnStepEnd: func(*api.State) error { panic("no luck") }}, nil
+}
+func (prepareHooks) Penalty() (*api.Var, error) { return api.Const(api.Full(1, 2)), nil }
 
 func (stepState) State() map[string]*tensor.Dense        { return map[string]*tensor.Dense{"m": nil} }
 func (stepState) Restore(map[string]*tensor.Dense) error { return nil }
@@ -246,11 +263,78 @@ func TestOptionalInterfaces(t *testing.T) {
 			t.Errorf("%T is a Saver: %v, %v", c.tuner, ok, err)
 		}
 	}
+	tuner := func(made api.Tuner) api.Tuner {
+		r := registry.New(api.Args{}, nil)
+		add(t, r, plugin, api.Exports{Tuners: api.Tuners{"x": func(*api.Args) (api.Tuner, error) { return made, nil }}})
+		x, err := r.Tuner("x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	plain := tuner(prepareOnly{})
+	wantError(t, plain.(api.Merger).Merge(nil), "tuner x (plugins/focal.so): it cannot become part of the base model; want a tuner that is an api.Merger")
+	if c, err := plain.(api.Hooked).Callback(1); c != nil || err != nil {
+		t.Errorf("a tuner without hooks has %v, %v", c, err)
+	}
+	if v, err := plain.(api.Regularizer).Penalty(); v != nil || err != nil {
+		t.Errorf("a tuner without a penalty has %v, %v", v, err)
+	}
+	if s := plain.(api.Stateful); len(s.State()) > 0 || s.Restore(nil) != nil {
+		t.Error("a tuner without state has one")
+	}
+	hooked := tuner(prepareHooks{})
+	hooks, err := hooked.(api.Hooked).Callback(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := hooks.OnStepEnd(nil); err == nil || !strings.HasPrefix(err.Error(), "tuner x (plugins/focal.so): panicked: no luck") {
+		t.Errorf("a hook of a tuner that panics: %v", err)
+	}
+	_, err = hooked.(api.Hooked).Callback(0)
+	wantError(t, err, "tuner x (plugins/focal.so): only one of Save and Load is set, want both or neither")
+	_, err = hooked.(api.Regularizer).Penalty()
+	wantError(t, err, "tuner x (plugins/focal.so): Penalty returned a tensor of shape (2), want a single value")
 }
 
 type weighs []api.Piece
 
 func (w weighs) Weigh(api.Segment) []api.Piece { return w }
+
+// TestMoreAdapters has a tuner save a second form of its adapter.
+func TestMoreAdapters(t *testing.T) {
+	for folder, want := range map[string]string{
+		"converted/default": "", "../up": "one more adapter for the folder \"../up\"", ".": "one more adapter", "/up": "one more adapter", "bad": "bad: Save returned a Config",
+	} {
+		r := registry.New(api.Args{}, nil)
+		more := &api.Adapter{Config: json.RawMessage("{}")}
+		if folder == "bad" {
+			more.Config = json.RawMessage("{")
+		}
+		add(t, r, plugin, api.Exports{Tuners: api.Tuners{"x": func(*api.Args) (api.Tuner, error) { return savesMore{more: map[string]*api.Adapter{folder: more}}, nil }}})
+		tuner, err := r.Tuner("x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = tuner.(api.Saver).Save(nil)
+		if want == "" {
+			if err != nil {
+				t.Errorf("%s: %v", folder, err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", folder, err, want)
+		}
+	}
+}
+
+type savesMore struct {
+	faulty
+	more map[string]*api.Adapter
+}
+
+func (s savesMore) Save(*api.Model) (*api.Adapter, error) { return &api.Adapter{More: s.more}, nil }
 
 func TestPieces(t *testing.T) {
 	long := strings.Repeat("é", 50)

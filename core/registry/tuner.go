@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"gorgonia.org/tensor"
 
@@ -11,21 +12,26 @@ import (
 )
 
 // Tuner constructs the tuner of that name. What it wraps around layers is not
-// guarded one by one; see Registry.Guard.
+// guarded one by one; see Registry.Guard. Of the optional interfaces the result
+// is a Saver if the tuner is one. It is all the others: Merge is an error,
+// Callback and Penalty are nil, and State is empty where the tuner has none.
 func (r *Registry) Tuner(name string) (api.Tuner, error) {
 	t, x, err := construct[api.Tuner](r, tuner, name)
 	if err != nil {
 		return nil, err
 	}
+	s, _ := t.(api.Stateful)
+	g := guardedTuner{x, t, guardedState{x, s}}
 	if s, ok := t.(api.Saver); ok {
-		return &guardedSaver{guardedTuner{x, t}, s}, nil
+		return &guardedSaver{g, s}, nil
 	}
-	return &guardedTuner{x, t}, nil
+	return &g, nil
 }
 
 type guardedTuner struct {
 	x     *extension
 	tuner api.Tuner
+	state guardedState // of a tuner that is Stateful
 }
 
 func (g *guardedTuner) Prepare(m *api.Model) error {
@@ -35,6 +41,68 @@ func (g *guardedTuner) Prepare(m *api.Model) error {
 		}
 		return checkModel(m)
 	})
+}
+
+func (g *guardedTuner) Merge(m *api.Model) error {
+	return g.x.guard("Merge", func() error {
+		t, ok := g.tuner.(api.Merger)
+		if !ok {
+			return errors.New("it cannot become part of the base model; want a tuner that is an api.Merger")
+		}
+		if err := t.Merge(m); err != nil {
+			return err
+		}
+		return checkModel(m)
+	})
+}
+
+func (g *guardedTuner) Callback(steps int) (*api.Callback, error) {
+	t, ok := g.tuner.(api.Hooked)
+	if !ok {
+		return nil, nil
+	}
+	var c *api.Callback
+	err := g.x.guard("Callback", func() (err error) {
+		if c, err = t.Callback(steps); err != nil || c == nil {
+			return err
+		}
+		return constructed(c)
+	})
+	if err != nil || c == nil {
+		return nil, err
+	}
+	return guardCallback(g.x, c), nil
+}
+
+func (g *guardedTuner) Penalty() (v *api.Var, err error) {
+	t, ok := g.tuner.(api.Regularizer)
+	if !ok {
+		return nil, nil
+	}
+	err = g.x.guard("Penalty", func() error {
+		if v, err = t.Penalty(); err != nil {
+			return err
+		}
+		if v != nil && v.Shape().TotalSize() != 1 {
+			return fmt.Errorf("Penalty returned a tensor of shape %v, want a single value", v.Shape())
+		}
+		return nil
+	})
+	return v, err
+}
+
+func (g *guardedTuner) State() map[string]*tensor.Dense {
+	if g.state.stateful == nil {
+		return nil
+	}
+	return g.state.State()
+}
+
+func (g *guardedTuner) Restore(state map[string]*tensor.Dense) error {
+	if g.state.stateful == nil {
+		return nil
+	}
+	return g.state.Restore(state)
 }
 
 type guardedSaver struct {
@@ -47,15 +115,30 @@ func (g *guardedSaver) Save(m *api.Model) (a *api.Adapter, err error) {
 		if a, err = g.saver.Save(m); err != nil {
 			return err
 		}
-		switch {
-		case a == nil:
-			return errors.New("Save returned nil and no error")
-		case len(a.Config) > 0 && !json.Valid(a.Config):
-			return errors.New("Save returned a Config that is no JSON")
+		if err := checkAdapter(a); err != nil {
+			return err
 		}
-		return checkTensors("adapter", a.Tensors)
+		for folder, more := range a.More {
+			if !filepath.IsLocal(folder) || filepath.Clean(folder) == "." {
+				return fmt.Errorf("Save returned one more adapter for the folder %q, want one below the checkpoint's", folder)
+			}
+			if err := checkAdapter(more); err != nil {
+				return fmt.Errorf("%s: %w", folder, err)
+			}
+		}
+		return nil
 	})
 	return a, err
+}
+
+func checkAdapter(a *api.Adapter) error {
+	switch {
+	case a == nil:
+		return errors.New("Save returned nil and no error")
+	case len(a.Config) > 0 && !json.Valid(a.Config):
+		return errors.New("Save returned a Config that is no JSON")
+	}
+	return checkTensors("adapter", a.Tensors)
 }
 
 func (g *guardedSaver) Load(m *api.Model, a *api.Adapter) error {

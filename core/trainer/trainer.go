@@ -39,6 +39,7 @@ type Trainer struct {
 	Output    func(*api.Output) *api.Output // optional; makes of what the model gives what loss and metric see
 	Predict   *Predict                      // optional; lets the model answer in evaluations
 	Metric    func() (api.Metric, error)    // optional; called once an evaluation
+	Penalty   func() (*api.Var, error)      // optional; added to the loss of each step; may return nil
 	Report    *report.Run
 	Save      func(dir string) error // writes the model's part of a checkpoint
 	Options
@@ -193,7 +194,7 @@ func (t *Trainer) step(epoch, index int) error {
 	for i, b := range batches {
 		b.Items = items
 		t.Model.Rand = rand.New(rand.NewPCG(uint64(t.Seed), uint64(s.Step)<<20|uint64(i)))
-		loss, err := t.microBatch(b)
+		loss, err := t.microBatch(b, 1/float64(len(batches)))
 		if err != nil {
 			return fmt.Errorf("step %d: %w", s.Step+1, err)
 		}
@@ -263,9 +264,9 @@ func (t *Trainer) update() error {
 	return t.call("OnOptimizerStep", func(c Callback) hook { return c.OnOptimizerStep })
 }
 
-// microBatch adds the gradients of one micro-batch and returns its share of the
-// step's loss.
-func (t *Trainer) microBatch(b *api.Batch) (float64, error) {
+// microBatch adds the gradients of one micro-batch, which is that share of the
+// step's, and returns its part of the step's loss.
+func (t *Trainer) microBatch(b *api.Batch, share float64) (float64, error) {
 	t.Model.Engine.Reset()
 	t.Model.Training = true
 	b.Decode = t.Decode
@@ -277,6 +278,15 @@ func (t *Trainer) microBatch(b *api.Batch) (float64, error) {
 	loss, err := Reduce(perToken, b, b.Items)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", t.LossName, err)
+	}
+	if t.Penalty != nil {
+		penalty, err := t.Penalty()
+		if err != nil {
+			return 0, err
+		}
+		if penalty != nil {
+			loss = loss.Add(penalty.Scale(share).Reshape(loss.Shape()...))
+		}
 	}
 	if loss.Needs() {
 		if err := loss.Backward(); err != nil {

@@ -444,3 +444,28 @@ func TestMaxWallTime(t *testing.T) {
 		t.Errorf("%v at step %d (%q) with %d checkpoints", err, tr.State().Step, tr.State().Stop, saved)
 	}
 }
+
+// TestPenalty trains on a penalty alone: however many micro-batches there are, it
+// counts once in the loss and in the gradient of a step.
+func TestPenalty(t *testing.T) {
+	for _, accumulate := range []int{1, 3} {
+		m, ref := load(t, "llama")
+		m.Freeze()
+		p := m.AddParam("p", 0.5, 1)
+		tr := newTrainer(t, m, batches{ref, accumulate}, 1, 0)
+		base := 0.0
+		tr.Penalty = func() (*api.Var, error) { return nil, nil }
+		if err := tr.Run(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		base = tr.State().Loss
+		tr = newTrainer(t, m, batches{ref, accumulate}, 1, 0)
+		tr.Penalty = func() (*api.Var, error) { return p.Mul(p.Var).Scale(3), nil }
+		if err := tr.Run(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if got := tr.State(); math.Abs(got.Loss-base-0.75) > 1e-5 || math.Abs(got.GradNorm-3) > 1e-5 {
+			t.Errorf("%d micro-batches: the penalty adds %g to the loss, want 0.75; the gradient's norm is %g, want 3", accumulate, got.Loss-base, got.GradNorm)
+		}
+	}
+}
