@@ -72,18 +72,11 @@ func (s *Session) Add(prompt []int32, n int, p Sampling) ([]*Sequence, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
-	switch most := s.m.Config.MaxLength(); {
-	case n < 1:
-		return nil, fmt.Errorf("%d sequences are wanted, want 1 or more", n)
-	case len(prompt) == 0:
-		return nil, errors.New("the prompt is empty; want at least one token")
-	case len(prompt) >= most:
-		return nil, fmt.Errorf("the prompt has %d tokens, and the model reads at most %d with the answer", len(prompt), most)
+	if err := s.m.Config.CheckPrompt(prompt); err != nil {
+		return nil, err
 	}
-	for _, id := range prompt {
-		if id < 0 || int(id) >= s.m.Config.VocabSize {
-			return nil, fmt.Errorf("the prompt has token %d, and the model's vocabulary %d", id, s.m.Config.VocabSize)
-		}
+	if n < 1 {
+		return nil, fmt.Errorf("%d sequences are wanted, want 1 or more", n)
 	}
 	all := make([]*Sequence, n)
 	for i := range all {
@@ -95,6 +88,22 @@ func (s *Session) Add(prompt []int32, n int, p Sampling) ([]*Sequence, error) {
 	first.keys, first.values = make([][]float32, s.m.Layers), make([][]float32, s.m.Layers)
 	s.open = append(s.open, all...)
 	return all, nil
+}
+
+// CheckPrompt refuses what a model cannot continue.
+func (c *Config) CheckPrompt(prompt []int32) error {
+	switch {
+	case len(prompt) == 0:
+		return errors.New("the prompt is empty; want at least one token")
+	case len(prompt) >= c.MaxLength():
+		return fmt.Errorf("the prompt has %d tokens, and the model reads at most %d with the answer", len(prompt), c.MaxLength())
+	}
+	for _, id := range prompt {
+		if id < 0 || int(id) >= c.VocabSize {
+			return fmt.Errorf("the prompt has token %d, and the model's vocabulary %d", id, c.VocabSize)
+		}
+	}
+	return nil
 }
 
 // Drop ends a sequence where it is.

@@ -3,10 +3,14 @@ package model_test
 import (
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"testing"
 
+	"swiftgo/core/autograd"
 	"swiftgo/core/model"
 )
 
@@ -274,5 +278,37 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	}
 	if m.Engine.Peak() != peak {
 		t.Errorf("a step takes %d bytes, took %d", m.Engine.Peak(), peak)
+	}
+}
+
+// BenchmarkDecode measures tokens of continuations a second, on the pretrained
+// model stories260K if it is beside the repository.
+func BenchmarkDecode(b *testing.B) {
+	dir := filepath.Join("..", "..", "..", "shared", "material", "models", "stories260K", "hf")
+	if _, err := os.Stat(dir); err != nil {
+		dir = filepath.Join("testdata", "llama")
+	}
+	e, err := autograd.NewEngine(0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	m, err := model.Load(dir, e)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, batch := range []int{1, 16, 64} {
+		b.Run(strconv.Itoa(batch), func(b *testing.B) {
+			const length = 64
+			for b.Loop() {
+				s := m.NewSession()
+				for i := range batch {
+					if _, err := s.Add([]int32{1, 4, 5}, 1, model.Sampling{MaxTokens: length, Temperature: 1, Seed: int64(i), Logprobs: -1}); err != nil {
+						b.Fatal(err)
+					}
+				}
+				settle(s)
+			}
+			b.ReportMetric(float64(b.N*batch*length)/b.Elapsed().Seconds(), "tokens/s")
+		})
 	}
 }
