@@ -103,7 +103,7 @@ func (cols columns) row(rename map[string]string) (Row, error) {
 	if _, answer := row.Cut(); json.Unmarshal(cols["rejected_response"], &rejected) == nil && rejected == answer {
 		return Row{}, bad("the answer is rejected", "rejected_response is the same as the answer, %.40q", answer)
 	}
-	if row.Tools, err = parseTools(cols["tools"]); err != nil {
+	if row.Tools, err = ParseTools(cols["tools"]); err != nil {
 		return Row{}, err
 	}
 	delete(cols, "tools")
@@ -311,9 +311,9 @@ func (cols columns) history() ([]template.Message, error) {
 	return messages, nil
 }
 
-// parseTools reads the column of tools: a list of objects or of their text, or
+// ParseTools reads the column of tools: a list of objects or of their text, or
 // the text of such a list.
-func parseTools(raw json.RawMessage) ([]api.Tool, error) {
+func ParseTools(raw json.RawMessage) ([]api.Tool, error) {
 	if raw == nil {
 		return nil, nil
 	}

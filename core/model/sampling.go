@@ -2,9 +2,14 @@ package model
 
 import (
 	"cmp"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 )
 
@@ -24,6 +29,46 @@ type Sampling struct {
 	MaxTokens int     // longest continuation; 0 is as long as the model can read
 	Stop      []int32 // tokens that end a continuation, and are no part of it
 	Logprobs  int     // log probabilities wanted of the likeliest tokens, beside the chosen one's; less than 0 is not even that
+}
+
+// LoadSampling reads what dir/generation_config.json says of sampling, as
+// transformers does: without the file, or where do_sample is not true, the most
+// likely token is taken, and where nothing is said of top_k it is 50.
+func LoadSampling(dir string) (Sampling, error) {
+	p := Sampling{TopK: 50, Logprobs: -1}
+	path := filepath.Join(dir, "generation_config.json")
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return p, nil
+	}
+	if err != nil {
+		return p, err
+	}
+	var file struct {
+		DoSample          bool     `json:"do_sample"`
+		Temperature       *float64 `json:"temperature"`
+		TopK              *int     `json:"top_k"`
+		TopP              float64  `json:"top_p"`
+		MinP              float64  `json:"min_p"`
+		RepetitionPenalty float64  `json:"repetition_penalty"`
+		EOS               ids      `json:"eos_token_id"`
+	}
+	if err := json.Unmarshal(text, &file); err != nil {
+		return p, fmt.Errorf("%s: %w", path, err)
+	}
+	p.TopP, p.MinP, p.RepetitionPenalty, p.Stop = file.TopP, file.MinP, file.RepetitionPenalty, file.EOS
+	if file.TopK != nil {
+		p.TopK = *file.TopK
+	}
+	if file.DoSample {
+		if p.Temperature = 1; file.Temperature != nil {
+			p.Temperature = *file.Temperature
+		}
+	}
+	if err := p.Check(); err != nil {
+		return p, fmt.Errorf("%s: %w", path, err)
+	}
+	return p, nil
 }
 
 // Check refuses values that mean nothing. Names are those of the flags.
