@@ -18,9 +18,9 @@ var levels = map[string]int{
 	"core/autograd": 2, "loader/build": 2,
 	"core/model": 3, "core/template": 3,
 	"core/dataset": 4, "core/generate": 4,
-	"core/trainer": 5,
-	"core/recipe":  6,
-	"cmd/swiftgo":  7,
+	"core/trainer": 5, "core/server": 5,
+	"core/recipe": 6,
+	"cmd/swiftgo": 7,
 }
 
 // only says what of ours a package may import at most, where that is less than
