@@ -2,6 +2,7 @@ package generate
 
 import (
 	"cmp"
+	"strings"
 
 	"swiftgo/core/model"
 	"swiftgo/core/tokenizer"
@@ -59,6 +60,10 @@ func NewLogprobs(t *tokenizer.Tokenizer, tokens []model.Token) *Logprobs {
 
 func newTokenLogprob(t *tokenizer.Tokenizer, id int32, logprob float64) TokenLogprob {
 	text := t.Decode([]int32{id}, false)
+	// The first token of a text may lose the space before it: look at the second.
+	if second, ok := strings.CutPrefix(t.Decode([]int32{id, id}, false), text); ok {
+		text = second
+	}
 	bytes := make([]int, len(text))
 	for i := range len(text) {
 		bytes[i] = int(text[i])
