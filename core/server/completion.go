@@ -192,7 +192,12 @@ func (a *completionAnswer) stream(ctx context.Context, out *stream, includeUsage
 		}()
 	}
 	for going := len(a.answers); going > 0; {
-		n := <-all
+		var n news
+		select {
+		case n = <-all:
+		case <-ctx.Done():
+			return out.fail(ctx.Err())
+		}
 		if n.err == io.EOF {
 			going--
 			continue
