@@ -59,6 +59,9 @@ func run(argv []string) (code int) {
 	case errors.Is(err, trainer.ErrInterrupted):
 		fmt.Fprintln(os.Stderr, "swiftgo: interrupted; the last step is saved")
 		return 130
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(os.Stderr, "swiftgo: interrupted")
+		return 130
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "swiftgo:", err)
 		return 1

@@ -5,11 +5,14 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
+	"swiftgo/api"
 	"swiftgo/core/autograd"
 	"swiftgo/core/model"
 )
@@ -310,5 +313,64 @@ func BenchmarkDecode(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.N*batch*length)/b.Elapsed().Seconds(), "tokens/s")
 		})
+	}
+}
+
+// TestShare sees that a model that shares another's weights computes the same,
+// in the same memory but for what is its own, and is not changed by what a tuner
+// does to the other.
+func TestShare(t *testing.T) {
+	m, ref, _ := load(t, "qwen2")
+	const own = "model.layers.0.mlp.up_proj.weight"
+	shared := m.Share(func(name string) bool { return name == own })
+	prompt := [][]int32{ref.Greedy.Prompt}
+	want := m.Generate(prompt, 8, nil)[0]
+	if got := shared.Generate(prompt, 8, nil)[0]; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	for i, p := range m.Params {
+		if same := &p.Data()[0] == &shared.Params[i].Data()[0]; same == (p.Name == own) {
+			t.Errorf("%s: in the same memory: %v", p.Name, same)
+		}
+	}
+	shared.Linears[0].Wrap(func(x *api.Var, next api.Forward) *api.Var { return next(x).Scale(-3) })
+	shared.Params[0].Freeze()
+	if got := m.Generate(prompt, 8, nil)[0]; !slices.Equal(got, want) || m.Params[0].Frozen() {
+		t.Errorf("what is done to one is done to both: %v, want %v", got, want)
+	}
+	if got := shared.Generate(prompt, 8, nil)[0]; slices.Equal(got, want) {
+		t.Error("a layer that is wrapped computes the same")
+	}
+}
+
+func TestLoadSampling(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want model.Sampling
+	}{
+		{"", model.Sampling{TopK: 50, Logprobs: -1}},
+		{`{"do_sample": false, "temperature": 0.6, "eos_token_id": 5}`, model.Sampling{TopK: 50, Logprobs: -1, Stop: []int32{5}}},
+		{`{"do_sample": true}`, model.Sampling{Temperature: 1, TopK: 50, Logprobs: -1}},
+		{`{"do_sample": true, "temperature": 0.7, "top_k": 20, "top_p": 0.8, "min_p": 0.1, "repetition_penalty": 1.05, "eos_token_id": [1, 2]}`,
+			model.Sampling{Temperature: 0.7, TopK: 20, TopP: 0.8, MinP: 0.1, RepetitionPenalty: 1.05, Logprobs: -1, Stop: []int32{1, 2}}},
+	} {
+		dir := t.TempDir()
+		if c.text != "" {
+			if err := os.WriteFile(filepath.Join(dir, "generation_config.json"), []byte(c.text), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := model.LoadSampling(dir); err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %+v, %v; want %+v", c.text, got, err, c.want)
+		}
+	}
+	for _, text := range []string{"{", `{"top_p": 3}`, `{"temperature": "x"}`} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "generation_config.json"), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := model.LoadSampling(dir); err == nil || !strings.Contains(err.Error(), "generation_config.json") {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }

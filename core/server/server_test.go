@@ -52,7 +52,7 @@ type served struct {
 	gated  atomic.Bool // every step waits at the gate
 }
 
-func serve(t *testing.T, o server.Options, g generate.Options) *served {
+func serve(t testing.TB, o server.Options, g generate.Options) *served {
 	t.Helper()
 	dir := filepath.Join("..", "model", "testdata", "qwen2")
 	e, err := autograd.NewEngine(0)
@@ -147,7 +147,7 @@ func (s *served) say(text string) {
 }
 
 // post sends a body and returns the status, the body and the headers.
-func (s *served) post(t *testing.T, path, body string) (int, string, http.Header) {
+func (s *served) post(t testing.TB, path, body string) (int, string, http.Header) {
 	t.Helper()
 	r, err := http.Post(s.url+path, "application/json", strings.NewReader(body))
 	if err != nil {
@@ -436,6 +436,23 @@ func TestHostile(t *testing.T) {
 	if status, body, _ := s.post(t, "/v1/chat/completions", `{`+user+`, "max_tokens": 2}`); status != 200 {
 		t.Errorf("afterwards: %d %s", status, body)
 	}
+}
+
+// FuzzRequest sends anything: no request is the server's fault.
+func FuzzRequest(f *testing.F) {
+	s := serve(f, server.Options{MaxTokens: 2}, generate.Options{})
+	for _, body := range []string{`{"messages": [{"role": "user", "content": "x"}], "stream": true}`, `{"prompt": ["a", "b"], "n": 2, "logprobs": 1}`,
+		`{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "x"}, {"role": "assistant", "content": null, "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}, {"role": "tool", "tool_call_id": "1", "content": "y"}], "tools": [{"type": "function", "function": {"name": "f"}}]}`,
+		`{"prompt": [[1, 2], [3]], "stop": "a", "temperature": 1e300, "top_p": 0.1, "min_p": 1, "repetition_penalty": 1e-300, "seed": -1}`} {
+		f.Add(body)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		for _, path := range []string{"/v1/chat/completions", "/v1/completions"} {
+			if status, text, _ := s.post(t, path, body); status >= 500 {
+				t.Errorf("%s %s: %d %s", path, body, status, text)
+			}
+		}
+	})
 }
 
 // warm answers one request, which starts what stays, and returns the number of
