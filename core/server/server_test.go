@@ -520,6 +520,7 @@ func TestDisconnect(t *testing.T) {
 func TestSlowReader(t *testing.T) {
 	s := serve(t, server.Options{MaxTokens: 4000, WriteTimeout: 200 * time.Millisecond}, generate.Options{Batch: 16})
 	before := s.warm(t)
+	s.script = slices.Repeat(s.tok.Encode("a", false), 4096) // else it may end early
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
