@@ -529,6 +529,7 @@ func TestSlowReader(t *testing.T) {
 	conn.(*net.TCPConn).SetReadBuffer(1 << 12)
 	body := `{"prompt": "x", "n": 8, "logprobs": 20, "stream": true, "temperature": 1}`
 	fmt.Fprintf(conn, "POST /v1/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	s.waitFor(t, func(g generate.Stats) bool { return g.Running > 0 })
 	s.settled(t, before)
 	if text, _ := io.ReadAll(conn); bytes.Contains(text, []byte("[DONE]")) {
 		t.Errorf("all of an answer of %d bytes was taken", len(text))
