@@ -17,10 +17,10 @@ var levels = map[string]int{
 	".": 0, "loader": 1, "core/kernel": 1, "core/checkpoint": 1, "core/tokenizer": 1, "core/jinja": 1, "core/registry": 1, "core/builtin": 1, "core/report": 1,
 	"core/autograd": 2, "loader/build": 2,
 	"core/model": 3, "core/template": 3,
-	"core/dataset": 4,
-	"core/trainer": 5,
-	"core/recipe":  6,
-	"cmd/swiftgo":  7,
+	"core/dataset": 4, "core/generate": 4,
+	"core/trainer": 5, "core/server": 5,
+	"core/recipe": 6,
+	"cmd/swiftgo": 7,
 }
 
 // only says what of ours a package may import at most, where that is less than

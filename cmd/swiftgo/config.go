@@ -33,7 +33,7 @@ type settings struct {
 }
 
 // engineEnv are variables of the environment that are no settings of a run.
-var engineEnv = []string{"SWIFTGO_BLAS", "SWIFTGO_PROBE", "SWIFTGO_CRASH_MONITOR", "SWIFTGO_CACHE_DIR"}
+var engineEnv = []string{"SWIFTGO_BLAS", "SWIFTGO_PROBE", "SWIFTGO_CRASH_MONITOR", "SWIFTGO_CACHE_DIR", apiKeyEnv}
 
 // take takes the settings of extensions out of the command line, and rewrites
 // what ms-swift's users type to what pflag reads: "--callbacks a b" to

@@ -48,7 +48,7 @@ func run(argv []string) (code int) {
 	}
 	root.SetFlagErrorFunc(nearestFlag)
 	settings := &settings{}
-	root.AddCommand(trainCommand("sft", settings), trainCommand("pt", settings), inferCommand(settings), dataCommand(settings), pluginCommand(settings),
+	root.AddCommand(trainCommand("sft", settings), trainCommand("pt", settings), inferCommand(settings), deployCommand(settings), dataCommand(settings), pluginCommand(settings),
 		quickstartCommand(), benchCommand(), envCommand(), versionCommand())
 	argv, err := settings.take(root, argv)
 	if err == nil {
@@ -58,6 +58,9 @@ func run(argv []string) (code int) {
 	switch {
 	case errors.Is(err, trainer.ErrInterrupted):
 		fmt.Fprintln(os.Stderr, "swiftgo: interrupted; the last step is saved")
+		return 130
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(os.Stderr, "swiftgo: interrupted")
 		return 130
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "swiftgo:", err)

@@ -88,7 +88,7 @@ func (q *quickstart) run(ctx context.Context) error {
 	}
 	fmt.Fprintln(q.out)
 	for _, a := range after.Examples {
-		fmt.Fprintf(q.out, "  %s  →  %s\n", a.Messages[len(a.Messages)-1].Content, a.Response)
+		fmt.Fprintf(q.out, "  %s  →  %s\n", a.Messages[len(a.Messages)-2].Content, a.Response)
 	}
 	fmt.Fprintf(q.out, `
 accuracy    %.1f %% before, %.1f %% after %d s of training, on %d sums it has not seen
@@ -177,5 +177,5 @@ func (q *quickstart) ask(ctx context.Context, dir string) (*recipe.Inference, er
 	if err != nil {
 		return nil, err
 	}
-	return recipe.Infer(ctx, c, recipe.InferOptions{MaxNewTokens: 40, ORM: "boxed_math"}, reg)
+	return recipe.Infer(ctx, c, recipe.InferOptions{MaxNewTokens: 40, Logprobs: -1, ORM: "boxed_math"}, reg)
 }

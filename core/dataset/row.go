@@ -107,7 +107,7 @@ func (cols columns) row(rename map[string]string) (Row, error) {
 	if images != nil {
 		cols["images"], _ = json.Marshal(images) // texts and bytes cannot fail
 	}
-	if row.Tools, err = parseTools(cols["tools"]); err != nil {
+	if row.Tools, err = ParseTools(cols["tools"]); err != nil {
 		return Row{}, err
 	}
 	delete(cols, "tools")
@@ -353,9 +353,9 @@ func (cols columns) history() ([]template.Message, error) {
 	return messages, nil
 }
 
-// parseTools reads the column of tools: a list of objects or of their text, or
+// ParseTools reads the column of tools: a list of objects or of their text, or
 // the text of such a list.
-func parseTools(raw json.RawMessage) ([]api.Tool, error) {
+func ParseTools(raw json.RawMessage) ([]api.Tool, error) {
 	if raw == nil {
 		return nil, nil
 	}

@@ -95,6 +95,26 @@ func read(w *checkpoint.Weights, dir, name string, shape []int) ([]float32, erro
 	return data, err
 }
 
+// Share returns a model whose parameters are those of m, in the same memory, but
+// for those that own names, which it has copies of. What a tuner adds to one is
+// not in the other. Both are used from one goroutine.
+func (m *Model) Share(own func(name string) bool) *Model {
+	data := map[string][]float32{}
+	for _, p := range m.Params {
+		data[p.Name] = p.Data()
+	}
+	shared, err := build(m.Dir, m.Config, m.Engine, func(name string, _ ...int) ([]float32, error) {
+		if own(name) {
+			return slices.Clone(data[name]), nil
+		}
+		return data[name], nil
+	})
+	if err != nil { // the parameters are all there
+		panic(err)
+	}
+	return shared
+}
+
 // build makes the parameters in the order of the forward pass, each from data.
 func build(dir string, c *Config, e *autograd.Engine, data func(name string, shape ...int) ([]float32, error)) (*Model, error) {
 	m := &Model{Model: &api.Model{Type: c.ModelType, Dir: dir, Layers: c.Layers, Rand: rand.New(rand.NewPCG(0, 0))}, Config: c, Engine: e}

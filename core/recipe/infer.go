@@ -1,59 +1,105 @@
 package recipe
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log/slog"
 	"math"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"swiftgo/api"
-	"swiftgo/core/autograd"
 	"swiftgo/core/dataset"
+	"swiftgo/core/generate"
 	"swiftgo/core/model"
 	"swiftgo/core/registry"
 	"swiftgo/core/template"
-	"swiftgo/core/tokenizer"
 )
 
-// InferOptions are the settings of Infer beside those of a run.
+// InferOptions are the settings of Infer and Chat beside those of a run.
 type InferOptions struct {
-	MaxNewTokens int
+	generate.Settings
+	MaxNewTokens int // 0 is as many as the model can read
+	StopWords    []string
+	MaxBatchSize int    // answers that go through the model together; 0 is 16
+	Logprobs     int    // log probabilities of likely tokens, beside each chosen one's; less than 0 is none at all
+	Metric       string // "acc", the share of answers that are the label, or "" for none
 	ORM          string // outcome reward model that judges the answers; "" for none
 	ResultPath   string // "" for none
+}
+
+// sampling returns how the next tokens are chosen where the model's own settings
+// are base.
+func (o *InferOptions) sampling(c *Config, base model.Sampling) model.Sampling {
+	base.Seed, base.MaxTokens, base.Logprobs = c.Seed, o.MaxNewTokens, o.Logprobs
+	return o.Over(base)
+}
+
+func (o *InferOptions) check() error {
+	if o.MaxBatchSize < 0 {
+		return fmt.Errorf("--max_batch_size is %d, want 1 or more", o.MaxBatchSize)
+	}
+	if o.MaxBatchSize == 0 {
+		o.MaxBatchSize = 16
+	}
+	if o.Metric != "" && o.Metric != "acc" {
+		return fmt.Errorf("--metric is %q, want acc, or an outcome reward model with --orm_model", o.Metric)
+	}
+	p := o.Over(model.Sampling{MaxTokens: o.MaxNewTokens})
+	if err := p.Check(); err != nil {
+		return fmt.Errorf("--%w", err)
+	}
+	return nil
 }
 
 // Inference is what Infer found.
 type Inference struct {
 	Answers    int
+	LeftOut    int     // rows that could not be asked
 	Judged     int     // answers that the ORM had an opinion of
 	MeanReward float64 // of those
+	Labelled   int     // answers to rows with a label
+	Right      int     // answers that are the label, if --metric acc asks
 	Examples   []Answer
+
+	metric string
 }
 
 // Answer is one line of the results.
 type Answer struct {
-	Response string        `json:"response"`
-	Labels   string        `json:"labels,omitempty"`
-	Reward   *float64      `json:"reward,omitempty"`
-	Messages []api.Message `json:"messages"`
+	Response string             `json:"response"`
+	Labels   string             `json:"labels,omitempty"`
+	Logprobs *generate.Logprobs `json:"logprobs,omitempty"`
+	Reward   *float64           `json:"reward,omitempty"`
+	Messages []api.Message      `json:"messages"` // the response is the last
 }
 
 func (r *Inference) String() string {
-	if r.Judged == 0 {
-		return fmt.Sprintf("%d answers", r.Answers)
+	s := fmt.Sprintf("%d answers", r.Answers)
+	if r.LeftOut > 0 {
+		s += fmt.Sprintf(", %d rows left out", r.LeftOut)
 	}
-	return fmt.Sprintf("%d answers, mean reward %.4g over %d", r.Answers, r.MeanReward, r.Judged)
+	if r.Judged > 0 {
+		s += fmt.Sprintf(", mean reward %.4g over %d", r.MeanReward, r.Judged)
+	}
+	if r.metric != "" && r.Labelled > 0 {
+		s += fmt.Sprintf(", acc %.4g over %d", float64(r.Right)/float64(r.Labelled), r.Labelled)
+	}
+	return s
 }
 
-// inferBatch is the number of conversations that go through the model together.
-const inferBatch = 64
-
-// Infer answers the last user's message of each row of --val_dataset.
+// Infer answers the last user's message of each row of --val_dataset. Row i
+// draws with a seed of its own, --seed plus i.
 func Infer(ctx context.Context, c Config, o InferOptions, reg *registry.Registry) (*Inference, error) {
 	if c.Model == "" || len(c.ValDataset) == 0 {
 		return nil, fmt.Errorf("--model and --val_dataset are wanted; the first is %q, the second %q", c.Model, c.ValDataset)
+	}
+	if err := o.check(); err != nil {
+		return nil, err
 	}
 	var orm api.ORM
 	var err error
@@ -61,13 +107,6 @@ func Infer(ctx context.Context, c Config, o InferOptions, reg *registry.Registry
 		if orm, err = reg.ORM(o.ORM); err != nil {
 			return nil, err
 		}
-	}
-	if err := reg.CheckOwn(); err != nil {
-		return nil, err
-	}
-	tok, err := tokenizer.Load(c.Model)
-	if err != nil {
-		return nil, err
 	}
 	read, err := c.rows(nil)
 	if err != nil {
@@ -79,29 +118,108 @@ func Infer(ctx context.Context, c Config, o InferOptions, reg *registry.Registry
 		return nil, err
 	}
 	defer rows.Close()
-	e, err := autograd.NewEngine(c.Threads)
+	a, err := alone(&c, reg)
 	if err != nil {
 		return nil, err
 	}
-	m, err := model.Load(c.Model, e)
+	results, err := openResults(o.ResultPath)
 	if err != nil {
 		return nil, err
 	}
-	if len(c.Adapters) > 0 {
-		t, err := reg.Tuner(c.TunerType)
+	defer results.Close()
+	g := a.generator(o.MaxBatchSize, 0, reg)
+	ctx, cancel := context.WithCancel(ctx)
+	defer g.Close(ctx)
+	defer cancel()
+	r := &Inference{metric: o.Metric}
+	// A few batches at a time, so that there are always some that wait, and the
+	// ORM has many to judge.
+	batch := max(64, 4*o.MaxBatchSize)
+	for from := 0; from < rows.Len(); from += batch {
+		if err := answerRows(ctx, a, g, rows, from, min(from+batch, rows.Len()), orm, o, &c, results, r); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// answerRows answers the rows [from, to), and has the answers judged.
+func answerRows(ctx context.Context, a *answering, g *generate.Generator, rows *dataset.Dataset, from, to int, orm api.ORM, o InferOptions, c *Config, results *results, r *Inference) error {
+	var cs []api.Completion
+	var asked []*generate.Answer
+	for i := from; i < to; i++ {
+		row, err := rows.Row(i)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if _, err := tune(&c, m, t); err != nil {
-			return nil, err
+		question, truth := row.Cut()
+		p := o.sampling(c, a.sampling)
+		p.Seed += int64(i)
+		ids, err := a.enc.Prompt(question)
+		if err == nil {
+			err = a.models[0].Config.CheckPrompt(ids)
+		}
+		if err != nil {
+			if err = fmt.Errorf("%s: %w", row.Source, err); c.Strict {
+				return err
+			}
+			slog.Warn("row left out", "row", err)
+			r.LeftOut++
+			continue
+		}
+		answer, err := g.Ask(ctx, generate.Request{Prompt: ids, Sampling: p, StopWords: o.StopWords})
+		if err != nil {
+			return err
+		}
+		asked = append(asked, answer)
+		cs = append(cs, api.Completion{Messages: messages(question), Truth: truth, Row: row.Columns})
+	}
+	answers := make([]Answer, len(cs))
+	for i := range cs {
+		choices, err := asked[i].Wait()
+		if err != nil {
+			return err
+		}
+		said := choices[0]
+		cs[i].Text, cs[i].Tokens, cs[i].Truncated = said.Text, len(said.Tokens), said.Ended == model.EndLength
+		answers[i] = Answer{Response: said.Text, Labels: cs[i].Truth, Messages: append(slices.Clone(cs[i].Messages), api.Message{Role: template.Assistant, Content: said.Text})}
+		if o.Logprobs >= 0 {
+			answers[i].Logprobs = generate.NewLogprobs(a.tok, said.Tokens)
 		}
 	}
-	chat, err := c.chat(tok)
-	if err != nil {
-		return nil, err
+	if orm != nil {
+		rewards, err := orm.Score(ctx, cs)
+		if err != nil {
+			return err
+		}
+		for i := range rewards {
+			if !math.IsNaN(rewards[i]) {
+				r.MeanReward = (r.MeanReward*float64(r.Judged) + rewards[i]) / float64(r.Judged+1)
+				r.Judged++
+				answers[i].Reward = &rewards[i]
+			}
+		}
 	}
-	enc := &template.Encoder{Chat: chat, Tokenizer: tok, System: c.System, Vocab: m.Config.VocabSize}
-	return answer(ctx, m, enc, rows, orm, o)
+	for _, answer := range answers {
+		if err := results.write(answer); err != nil {
+			return err
+		}
+		r.add(answer)
+	}
+	return nil
+}
+
+func (r *Inference) add(a Answer) {
+	r.Answers++
+	if a.Labels != "" {
+		r.Labelled++
+		if a.Response == a.Labels {
+			r.Right++
+		}
+	}
+	if len(r.Examples) < 5 {
+		r.Examples = append(r.Examples, a)
+	}
 }
 
 // messages returns a conversation as reward models see it.
@@ -113,69 +231,52 @@ func messages(c *template.Conversation) []api.Message {
 	return all
 }
 
-func answer(ctx context.Context, m *model.Model, enc *template.Encoder, rows *dataset.Dataset, orm api.ORM, o InferOptions) (*Inference, error) {
-	var results *bufio.Writer
-	if o.ResultPath != "" {
-		f, err := os.Create(o.ResultPath)
-		if err != nil {
-			return nil, fmt.Errorf("--result_path: %w", err)
-		}
-		defer f.Close()
-		results = bufio.NewWriter(f)
-		defer results.Flush()
+// results is a file of lines of JSON, each of which is whole at all times.
+type results struct {
+	f    *os.File // nil if nobody wants one
+	size int64
+}
+
+func openResults(path string) (*results, error) {
+	if path == "" {
+		return &results{}, nil
 	}
-	r := &Inference{}
-	for from := 0; from < rows.Len(); from += inferBatch {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		var prompts [][]int32
-		var cs []api.Completion
-		for i := from; i < min(from+inferBatch, rows.Len()); i++ {
-			row, err := rows.Row(i)
-			if err != nil {
-				return nil, err
-			}
-			asked, truth := row.Cut()
-			ids, err := enc.Prompt(asked)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", row.Source, err)
-			}
-			prompts = append(prompts, ids)
-			cs = append(cs, api.Completion{Messages: messages(asked), Truth: truth, Row: row.Columns})
-		}
-		for i, ids := range m.Generate(prompts, o.MaxNewTokens, enc.Stop()) {
-			cs[i].Text, cs[i].Tokens, cs[i].Truncated = enc.Tokenizer.Decode(ids, true), len(ids), len(ids) == o.MaxNewTokens
-		}
-		rewards := make([]float64, len(cs))
-		if orm != nil {
-			var err error
-			if rewards, err = orm.Score(ctx, cs); err != nil {
-				return nil, err
-			}
-		}
-		for i, c := range cs {
-			a := Answer{Response: c.Text, Labels: c.Truth, Messages: c.Messages}
-			if orm != nil && !math.IsNaN(rewards[i]) {
-				r.MeanReward = (r.MeanReward*float64(r.Judged) + rewards[i]) / float64(r.Judged+1)
-				r.Judged++
-				a.Reward = &rewards[i]
-			}
-			if len(r.Examples) < 5 {
-				r.Examples = append(r.Examples, a)
-			}
-			r.Answers++
-			if results == nil {
-				continue
-			}
-			line, err := json.Marshal(a)
-			if err != nil {
-				return nil, err
-			}
-			if _, err := results.Write(append(line, '\n')); err != nil {
-				return nil, fmt.Errorf("--result_path: %w", err)
-			}
-		}
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return nil, fmt.Errorf("--result_path: %w", err)
 	}
-	return r, nil
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, fmt.Errorf("--result_path: %w", err)
+	}
+	return &results{f: f}, nil
+}
+
+// write appends v in one piece, or, where the disk is full, not at all.
+func (r *results) write(v any) error {
+	if r.f == nil {
+		return nil
+	}
+	var line bytes.Buffer
+	e := json.NewEncoder(&line)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	n, err := r.f.Write(line.Bytes())
+	if err != nil {
+		if n > 0 {
+			r.f.Truncate(r.size)
+			r.f.Seek(r.size, io.SeekStart)
+		}
+		return fmt.Errorf("--result_path: %w", err)
+	}
+	r.size += int64(n)
+	return nil
+}
+
+func (r *results) Close() error {
+	if r.f == nil {
+		return nil
+	}
+	return r.f.Close()
 }

@@ -1,6 +1,7 @@
 package template
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -282,4 +283,31 @@ func (e *Encoder) system() *string {
 		return &e.Chat.System
 	}
 	return nil
+}
+
+// NewToolCall returns the message that makes a call.
+func NewToolCall(call api.ToolCall) Message {
+	arguments := json.RawMessage(call.Arguments)
+	if !json.Valid(arguments) { // a model's slip: it stays a text
+		arguments, _ = json.Marshal(call.Arguments)
+	}
+	text, _ := json.Marshal(struct {
+		Name      string          `json:"name"`
+		Arguments json.RawMessage `json:"arguments"`
+	}{call.Name, arguments}) // texts and valid JSON cannot fail
+	return Message{Role: ToolCall, Content: string(text)}
+}
+
+// BeforeCalls returns what an answer says before the calls in it, "" if it does
+// not end with them as the agent template writes them.
+func (e *Encoder) BeforeCalls(answer string, calls []api.ToolCall) string {
+	written, err := e.Tools.FormatCalls(calls)
+	if err != nil {
+		return ""
+	}
+	before, ok := strings.CutSuffix(strings.TrimSpace(answer), strings.TrimSpace(written))
+	if !ok {
+		return ""
+	}
+	return strings.TrimSpace(before)
 }
