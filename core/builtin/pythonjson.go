@@ -8,6 +8,9 @@ import (
 	"strings"
 )
 
+// PythonJSON is pythonJSON for those who write what Python programs compare.
+func PythonJSON(text []byte) (string, error) { return pythonJSON(text) }
+
 // pythonJSON writes JSON again as Python's json.dumps(…, ensure_ascii=False)
 // writes what json.loads read, which is the form that models were trained on:
 // ", " and ": " between things, the order of keys kept, the last of equal keys

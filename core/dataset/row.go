@@ -155,10 +155,13 @@ func notObject(data []byte, err error) error {
 	return bad("not a JSON object", "the row is %.40s, want a JSON object", data)
 }
 
+// conversations are the names of the column of messages.
+var conversations = []string{messagesColumn, "conversations", "conversation"}
+
 // conversation reads the messages and takes the columns that it read out of
 // cols.
 func (cols columns) conversation() (Row, error) {
-	for _, name := range []string{"messages", "conversations", "conversation"} {
+	for _, name := range conversations {
 		if raw, ok := cols[name]; ok {
 			delete(cols, name)
 			return cols.fromMessages(name, raw)
