@@ -65,10 +65,6 @@ func Infer(ctx context.Context, c Config, o InferOptions, reg *registry.Registry
 	if err := reg.CheckOwn(); err != nil {
 		return nil, err
 	}
-	tok, err := tokenizer.Load(c.Model)
-	if err != nil {
-		return nil, err
-	}
 	read, err := c.rows(nil)
 	if err != nil {
 		return nil, err
@@ -79,29 +75,51 @@ func Infer(ctx context.Context, c Config, o InferOptions, reg *registry.Registry
 		return nil, err
 	}
 	defer rows.Close()
-	e, err := autograd.NewEngine(c.Threads)
+	m, enc, err := answering(&c, reg)
 	if err != nil {
 		return nil, err
 	}
-	m, err := model.Load(c.Model, e)
+	return answer(ctx, m, enc, rows, orm, o)
+}
+
+// answering loads the model that is to answer, with its adapter, and what writes
+// the questions for it.
+func answering(c *Config, reg *registry.Registry) (*model.Model, *template.Encoder, error) {
+	tok, err := tokenizer.Load(c.Model)
 	if err != nil {
-		return nil, err
-	}
-	if len(c.Adapters) > 0 {
-		t, err := reg.Tuner(c.TunerType)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := tune(&c, m, t); err != nil {
-			return nil, err
-		}
+		return nil, nil, err
 	}
 	chat, err := template.Find(c.Template, c.UseChatTemplate, tok)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	enc := &template.Encoder{Chat: chat, Tokenizer: tok, System: c.System, Vocab: m.Config.VocabSize}
-	return answer(ctx, m, enc, rows, orm, o)
+	m, _, err := adapted(c, reg)
+	if err != nil {
+		return nil, nil, err
+	}
+	return m, &template.Encoder{Chat: chat, Tokenizer: tok, System: c.System, Vocab: m.Config.VocabSize}, nil
+}
+
+// adapted loads a model and the adapter of --adapters, if there is one, by the
+// tuner that made it.
+func adapted(c *Config, reg *registry.Registry) (*model.Model, *tuned, error) {
+	if len(c.Adapters) > 1 {
+		return nil, nil, fmt.Errorf("--adapters names %d directories, want one", len(c.Adapters))
+	}
+	e, err := autograd.NewEngine(c.Threads)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := model.Load(c.Model, e)
+	if err != nil || len(c.Adapters) == 0 {
+		return m, nil, err
+	}
+	t, err := reg.Tuner(c.TunerType)
+	if err != nil {
+		return nil, nil, err
+	}
+	tuned, err := tune(c, m, t)
+	return m, tuned, err
 }
 
 // messages returns a conversation as reward models see it.

@@ -201,11 +201,13 @@ func smallest(steps []float64) float64 {
 // nearly 1, as ms-swift divides by their distance and 1e-5. Rewards that are all
 // equal stay as they are, but no more than 1. Infinite ones are 0 and 1.
 func normalize(rewards []float64) []float64 {
-	least, most := math.Inf(1), math.Inf(-1)
+	least, most, finite := math.Inf(1), math.Inf(-1), true
 	for _, x := range rewards {
-		if !math.IsInf(x, 0) {
-			least, most = min(least, x), max(most, x)
+		if math.IsInf(x, 0) {
+			finite = false
+			continue
 		}
+		least, most = min(least, x), max(most, x)
 	}
 	out := make([]float64, len(rewards))
 	for i, x := range rewards {
@@ -214,8 +216,10 @@ func normalize(rewards []float64) []float64 {
 			out[i] = 1
 		case math.IsInf(x, -1):
 			out[i] = 0
-		case least == most:
+		case least == most && finite:
 			out[i] = min(1, x)
+		case least == most:
+			out[i] = 0.5
 		default:
 			out[i] = (x - least) / (most - least + 1e-5)
 		}

@@ -69,8 +69,7 @@ func (c *Client) Answer(ctx context.Context, qs []Question) ([]Answers, error) {
 	for i, q := range qs {
 		wg.Go(func() {
 			out[i].Answers, out[i].Err = c.ask(ctx, &q)
-			var refused *refusal
-			if err := out[i].Err; err != nil && !(errors.As(err, &refused) && refused.ofRow()) {
+			if err := out[i].Err; err != nil && !ofRow(err) {
 				cancel(fmt.Errorf("%s: %w", q.Source, err)) // the first one counts
 			}
 		})
@@ -84,19 +83,20 @@ func (c *Client) Answer(ctx context.Context, qs []Question) ([]Answers, error) {
 func (c *Client) ask(ctx context.Context, q *Question) ([]Answer, error) {
 	messages, tools, err := openAI(q.Conversation)
 	if err != nil {
-		return nil, &refusal{text: err.Error()}
+		return nil, &refusal{text: err.Error(), row: true}
 	}
 	if !c.single.Load() && q.N > 1 {
 		got, err := c.request(ctx, messages, tools, q.N)
-		var refused *refusal
 		switch {
 		case err == nil && len(got) >= q.N:
 			return got[:q.N], nil
 		case err == nil:
-			c.oneByOne(q.N, len(got))
+			if len(got) == 1 {
+				c.oneByOne(q.N)
+			}
 			more, err := c.each(ctx, messages, tools, q.N-len(got))
 			return append(got, more...), err
-		case !errors.As(err, &refused) || !refused.ofRow():
+		case !ofRow(err):
 			return nil, err
 		}
 		// It may be the number that is refused, or the question.
@@ -104,16 +104,16 @@ func (c *Client) ask(ctx context.Context, q *Question) ([]Answer, error) {
 		if err != nil {
 			return nil, err
 		}
-		c.oneByOne(q.N, 0)
+		c.oneByOne(q.N)
 		more, err := c.each(ctx, messages, tools, q.N-1)
 		return append(got[:1], more...), err
 	}
 	return c.each(ctx, messages, tools, q.N)
 }
 
-func (c *Client) oneByOne(n, got int) {
+func (c *Client) oneByOne(n int) {
 	if !c.single.Swap(true) {
-		slog.Info("the server does not give several answers at once; it is asked for each", "wanted", n, "got", got)
+		slog.Info("the server gives one answer at a time, and is asked for each", "wanted", n)
 	}
 }
 
@@ -129,11 +129,10 @@ func (c *Client) each(ctx context.Context, messages, tools any, n int) ([]Answer
 	var all []Answer
 	var failed error
 	for i := range n {
-		var refused *refusal
 		switch err := errs[i]; {
 		case err == nil:
 			all = append(all, got[i][0])
-		case failed == nil, errors.As(failed, &refused) && !errors.As(err, &refused):
+		case failed == nil, ofRow(failed) && !ofRow(err): // what ends the run counts
 			failed = err
 		}
 	}
@@ -204,6 +203,7 @@ type refusal struct {
 	status  int // of HTTP, 0 if there is none
 	text    string
 	passing bool // whether it may be over when asked again
+	row     bool // whether it is about the question, whatever the status
 }
 
 func (r *refusal) Error() string {
@@ -213,13 +213,18 @@ func (r *refusal) Error() string {
 	return fmt.Sprintf("the server says %d %s: %s", r.status, http.StatusText(r.status), r.text)
 }
 
-// ofRow reports whether it is about the question, and not about all of them.
-func (r *refusal) ofRow() bool {
-	switch r.status {
-	case 0, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
-		return !r.passing
+// ofRow reports whether an error is about one question, and not about all of
+// them.
+func ofRow(err error) bool {
+	var r *refusal
+	if !errors.As(err, &r) {
+		return false
 	}
-	return false
+	switch r.status {
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+		return true
+	}
+	return r.row
 }
 
 // most is how much is read of one response.

@@ -24,11 +24,12 @@ type journal struct {
 	path    string
 	results string
 	file    *os.File
+	first   int64 // where the first entry after the settings begins
 	end     int64
 	synced  time.Time
-	sampled map[int]entry    // by row; of those that are not scored
-	scored  map[int]*scored  // by row, without their lines
-	at      map[int]int64    // where in the file the entry of a scored row begins
+	sampled map[int]entry   // by row; of those that are not scored
+	scored  map[int]*scored // by row, without their lines
+	at      map[int]int64   // where in the file the entry of a scored row begins
 }
 
 // entry is a line of the journal.
@@ -84,7 +85,9 @@ func (j *journal) begin(settings map[string]any, resume bool) error {
 	if j.end > 0 {
 		return nil
 	}
-	return j.write(entry{Row: -1, Settings: settings})
+	err := j.write(entry{Row: -1, Settings: settings})
+	j.first = j.end
+	return err
 }
 
 // read takes in what is in the journal.
@@ -115,7 +118,9 @@ func (j *journal) read(settings map[string]any) error {
 		if err != nil {
 			return err
 		}
-		j.end += int64(len(line))
+		if j.end += int64(len(line)); n == 1 {
+			j.first = j.end
+		}
 	}
 }
 
@@ -164,7 +169,16 @@ func (j *journal) write(e entry) error {
 	return nil
 }
 
-func (j *journal) close() { j.file.Close() }
+// begun reports whether anything is in it but the settings.
+func (j *journal) begun() bool { return j.end > j.first }
+
+// close ends the writing. A journal that has nothing is removed.
+func (j *journal) close() {
+	if !j.begun() {
+		os.Remove(j.path)
+	}
+	j.file.Close()
+}
 
 // finish writes the results of the rows from one to another, in their order, and
 // removes the journal. The results are whole or as they were.

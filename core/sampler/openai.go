@@ -1,8 +1,10 @@
 package sampler
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"swiftgo/core/template"
@@ -54,18 +56,19 @@ func openAI(c *template.Conversation) (messages, tools any, err error) {
 // answers reads the choices of a response. With distill the reasoning stands
 // before the answer, as a thought.
 func answers(text []byte, distill bool) ([]Answer, error) {
+	type choice struct {
+		Index        int    `json:"index"`
+		FinishReason string `json:"finish_reason"`
+		Message      *struct {
+			Content          *string         `json:"content"`
+			ReasoningContent string          `json:"reasoning_content"`
+			Reasoning        string          `json:"reasoning"` // newer servers' name of it
+			ToolCalls        json.RawMessage `json:"tool_calls"`
+		} `json:"message"`
+	}
 	var res struct {
-		Choices []struct {
-			Index        int    `json:"index"`
-			FinishReason string `json:"finish_reason"`
-			Message      *struct {
-				Content          *string         `json:"content"`
-				ReasoningContent string          `json:"reasoning_content"`
-				Reasoning        string          `json:"reasoning"` // newer servers' name of it
-				ToolCalls        json.RawMessage `json:"tool_calls"`
-			} `json:"message"`
-		} `json:"choices"`
-		Usage struct {
+		Choices []choice `json:"choices"`
+		Usage   struct {
 			CompletionTokens int `json:"completion_tokens"`
 		} `json:"usage"`
 	}
@@ -76,7 +79,9 @@ func answers(text []byte, distill bool) ([]Answer, error) {
 		message, _ := errorOf(text)
 		return nil, &refusal{text: "the response has no choices: " + message, passing: true}
 	}
+	slices.SortStableFunc(res.Choices, func(a, b choice) int { return cmp.Compare(a.Index, b.Index) })
 	var all []Answer
+	empty := 0
 	for _, c := range res.Choices {
 		a := Answer{Truncated: c.FinishReason == "length"}
 		if len(res.Choices) == 1 {
@@ -89,13 +94,17 @@ func answers(text []byte, distill bool) ([]Answer, error) {
 			a.Text = *c.Message.Content
 		}
 		if a.Text == "" {
+			empty++
+			if empty < len(res.Choices) { // the others are asked for instead
+				continue
+			}
 			if calls := string(c.Message.ToolCalls); calls != "" && calls != "null" && calls != "[]" {
-				return nil, &refusal{text: "the model calls a tool instead of answering"}
+				return nil, &refusal{text: "the model calls a tool instead of answering", row: true}
 			}
 			if a.Truncated {
-				return nil, &refusal{text: "the answer is empty, as the token limit was reached before it; raise --max_new_tokens"}
+				return nil, &refusal{text: "the answer is empty, as the token limit was reached before it; raise --max_new_tokens", row: true}
 			}
-			return nil, &refusal{text: fmt.Sprintf("the answer is empty (finish_reason %q)", c.FinishReason), passing: true}
+			return nil, &refusal{text: fmt.Sprintf("the answer is empty (finish_reason %q)", c.FinishReason), passing: true, row: true}
 		}
 		thought := c.Message.ReasoningContent
 		if thought == "" {

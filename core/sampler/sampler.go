@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"swiftgo/core/dataset"
@@ -42,7 +43,8 @@ type Options struct {
 
 // Run samples answers for the rows and writes those that are kept to o.Path, in
 // the order of the rows. What was sampled before an error stays in the journal.
-func Run(ctx context.Context, rows *dataset.Dataset, e Engine, cached map[string][]string, o Options) (*Summary, error) {
+// The engine is made when there is something to do; nil is none.
+func Run(ctx context.Context, rows *dataset.Dataset, engine func() (Engine, error), cached map[string][]string, o Options) (*Summary, error) {
 	from, to := o.rows(rows.Len())
 	j, err := openJournal(o.Path, o.Settings, o.Resume, o.Override)
 	if err != nil {
@@ -59,11 +61,19 @@ func Run(ctx context.Context, rows *dataset.Dataset, e Engine, cached map[string
 		open = append(open, i)
 	}
 	s.Before = s.Done
-	r := &run{rows: rows, engine: e, cached: cached, journal: j, summary: s, Options: o}
+	r := &run{rows: rows, cached: cached, journal: j, summary: s, Options: o}
+	if len(open) > 0 && engine != nil {
+		if r.engine, err = engine(); err != nil {
+			return s, err
+		}
+	}
 	for len(open) > 0 {
 		n := min(o.Batch, len(open))
 		if err := r.batch(ctx, open[:n]); err != nil {
-			return s, fmt.Errorf("%w; what was sampled is kept in %s: go on with --resume", err, j.path)
+			if j.begun() {
+				err = fmt.Errorf("%w; what was sampled is kept in %s: go on with --resume --output_file %s", err, j.path, filepath.Base(o.Path))
+			}
+			return s, err
 		}
 		open = open[n:]
 		if o.Progress != nil {
