@@ -123,21 +123,9 @@ func (t *tuned) load(dir string) error {
 		}
 		return t.loadModel(dir)
 	}
-	a := &api.Adapter{Tensors: map[string]*tensor.Dense{}}
-	if err := checkpoint.ReadJSON(filepath.Join(dir, adapterConfig), &a.Config); err != nil {
-		return err
-	}
-	w, err := checkpoint.OpenFile(filepath.Join(dir, adapterWeights))
+	a, err := readAdapter(dir)
 	if err != nil {
 		return err
-	}
-	defer w.Close()
-	for _, name := range w.Names() {
-		data, shape, err := w.Read(name)
-		if err != nil {
-			return err
-		}
-		a.Tensors[name] = tensor.New(tensor.WithShape(shape...), tensor.WithBacking(data))
 	}
 	if s, ok := t.tuner.(api.Saver); ok {
 		if err := s.Load(t.m.Model, a); err != nil {
@@ -158,6 +146,27 @@ func (t *tuned) load(dir string) error {
 		}
 	}
 	return nil
+}
+
+// readAdapter reads the adapter in dir.
+func readAdapter(dir string) (*api.Adapter, error) {
+	a := &api.Adapter{Tensors: map[string]*tensor.Dense{}}
+	if err := checkpoint.ReadJSON(filepath.Join(dir, adapterConfig), &a.Config); err != nil {
+		return nil, err
+	}
+	w, err := checkpoint.OpenFile(filepath.Join(dir, adapterWeights))
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	for _, name := range w.Names() {
+		data, shape, err := w.Read(name)
+		if err != nil {
+			return nil, err
+		}
+		a.Tensors[name] = tensor.New(tensor.WithShape(shape...), tensor.WithBacking(data))
+	}
+	return a, nil
 }
 
 // loadModel takes the weights of a checkpoint that is a whole model.
@@ -199,7 +208,7 @@ func SaveModel(m *model.Model, dir string, dtype checkpoint.Dtype, shard int64) 
 			return err
 		}
 		if name == "config.json" {
-			if text, err = withDtype(text, dtype); err != nil {
+			if text, err = withDtype(text, dtype, m.Config.Tied); err != nil {
 				return err
 			}
 		}
@@ -210,17 +219,20 @@ func SaveModel(m *model.Model, dir string, dtype checkpoint.Dtype, shard int64) 
 	return checkpoint.WriteSharded(dir, m.Tensors(dtype), shard)
 }
 
-// withDtype sets the dtype that config.json names to that of the weights.
-func withDtype(text []byte, dtype checkpoint.Dtype) ([]byte, error) {
+// withDtype sets the dtype that config.json names to that of the weights, and
+// whether the output projection is the embedding to what has become of it.
+func withDtype(text []byte, dtype checkpoint.Dtype, tied bool) ([]byte, error) {
 	var config map[string]json.RawMessage
 	if err := json.Unmarshal(text, &config); err != nil {
 		return nil, err
 	}
-	name := map[checkpoint.Dtype]string{checkpoint.F32: "float32", checkpoint.BF16: "bfloat16", checkpoint.F16: "float16"}[dtype]
+	if _, ok := config["tie_word_embeddings"]; ok {
+		config["tie_word_embeddings"], _ = json.Marshal(tied)
+	}
 	key := "torch_dtype"
 	if _, ok := config["dtype"]; ok {
 		key = "dtype"
 	}
-	config[key], _ = json.Marshal(name)
+	config[key], _ = json.Marshal(dtypeName(dtype))
 	return json.MarshalIndent(config, "", "  ")
 }

@@ -131,7 +131,7 @@ func TestBrokenServer(t *testing.T) {
 		}
 		defer at.Add(-1)
 		mu.Lock()
-		how := r.IntN(14)
+		how := r.IntN(22)
 		mu.Unlock()
 		switch how {
 		case 0:
@@ -167,7 +167,7 @@ func TestBrokenServer(t *testing.T) {
 	c := newClient(t, s.URL)
 	c.Timeout, c.Retries = 100*time.Millisecond, 100
 	var texts []string
-	for i := range 40 {
+	for i := range 24 {
 		texts = append(texts, fmt.Sprintf("q%d", i))
 	}
 	out, err := c.Answer(context.Background(), ask(3, texts...))

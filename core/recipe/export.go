@@ -1,0 +1,356 @@
+package recipe
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"gorgonia.org/tensor"
+
+	"swiftgo/api"
+	"swiftgo/core/autograd"
+	"swiftgo/core/checkpoint"
+	"swiftgo/core/model"
+	"swiftgo/core/registry"
+	"swiftgo/core/tokenizer"
+)
+
+// ExportOptions are the settings of Export beside those of a run.
+type ExportOptions struct {
+	MergeLora    bool // make one model of the base model and the adapter
+	ToPeftFormat bool // write the adapter as PEFT does
+	ExistOK      bool // take the place of a directory that is there
+}
+
+// Export writes a model, or an adapter, in another form into a directory, whole
+// or not at all, and returns the directory.
+func Export(c Config, o ExportOptions, reg *registry.Registry, out io.Writer) (string, error) {
+	if err := o.check(&c); err != nil {
+		return "", err
+	}
+	dir := c.OutputDir
+	if err := o.place(&c, dir); err != nil {
+		return "", err
+	}
+	if err := reg.Has("tuner", c.TunerType); err != nil {
+		return "", err
+	}
+	if err := reg.CheckOwn(); err != nil {
+		return "", err
+	}
+	tok, err := tokenizer.Load(c.Model)
+	if err != nil {
+		return "", err
+	}
+	var m *model.Model
+	var t *tuned
+	err = reg.Guard(func() error {
+		if o.ToPeftFormat {
+			m, t, err = peftForm(&c, reg)
+		} else {
+			m, t, err = adapted(&c, reg)
+		}
+		if err != nil || !o.MergeLora {
+			return err
+		}
+		layers, err := t.merge()
+		if err == nil {
+			fmt.Fprintf(out, "merged     %s of %s into %d layers\n", t.name, c.Adapters[0], layers)
+		}
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	dtype := dtypeOf(&c, m)
+	err = checkpoint.Save(filepath.Dir(dir), filepath.Base(dir), func(tmp string) error {
+		if o.ToPeftFormat {
+			return t.save(tmp)
+		}
+		shard, err := size(c.MaxShardSize)
+		if err != nil {
+			return err
+		}
+		if err := SaveModel(m, tmp, dtype, shard); err != nil {
+			return err
+		}
+		return tok.Save(tmp)
+	})
+	if err != nil {
+		return "", err
+	}
+	if !o.ToPeftFormat {
+		fmt.Fprintf(out, "weights    %s\n", dtypeName(dtype))
+	}
+	fmt.Fprintf(out, "exported   %s\n", dir)
+	return dir, nil
+}
+
+// check fills in what the checkpoint of the adapter knows, and refuses what
+// cannot be.
+func (o *ExportOptions) check(c *Config) error {
+	switch {
+	case o.MergeLora && o.ToPeftFormat:
+		return errors.New("--merge_lora and --to_peft_format are both given; want one: a merged model has no adapter")
+	case len(c.Adapters) > 1:
+		return fmt.Errorf("--adapters names %d directories, want one", len(c.Adapters))
+	case (o.MergeLora || o.ToPeftFormat) && len(c.Adapters) == 0:
+		return errors.New("--adapters is missing; want the directory of the adapter, such as output/…/checkpoint-100")
+	case !o.MergeLora && !o.ToPeftFormat && len(c.Adapters) > 0:
+		return errors.New("--adapters is given, and nothing says what to do with it; want --merge_lora or --to_peft_format")
+	case !slices.Contains([]string{"", "float32", "bfloat16", "float16"}, c.TorchDtype):
+		return fmt.Errorf("--torch_dtype is %q, want float32, bfloat16 or float16", c.TorchDtype)
+	}
+	if _, err := size(c.MaxShardSize); err != nil {
+		return err
+	}
+	to := ""
+	if len(c.Adapters) > 0 {
+		from := filepath.Clean(c.Adapters[0])
+		if err := fromAdapter(c, from); err != nil {
+			return err
+		}
+		if to = from + "-merged"; o.ToPeftFormat {
+			to = from + "-peft"
+		}
+	}
+	switch {
+	case c.Model == "":
+		return errors.New("--model is missing; want the directory of a Hugging Face model")
+	case to == "" && c.TorchDtype != "":
+		to = filepath.Clean(c.Model) + "-" + c.TorchDtype
+	case to == "" && c.OutputDir == "":
+		return errors.New("nothing says what to export: want --merge_lora or --to_peft_format with --adapters, --torch_dtype, or an --output_dir for a copy of the model in other shards")
+	}
+	if c.OutputDir == "" {
+		c.OutputDir = to
+	}
+	return nil
+}
+
+// fromAdapter takes over from the checkpoint of an adapter which model and
+// tuner it belongs to.
+func fromAdapter(c *Config, dir string) error {
+	if _, err := os.Stat(dir); err != nil {
+		return fmt.Errorf("--adapters: %w", err)
+	}
+	var args struct {
+		Model     string `json:"model"`
+		TunerType string `json:"tuner_type"`
+	}
+	err := checkpoint.ReadJSON(filepath.Join(dir, "args.json"), &args)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("--adapters: %w", err)
+	}
+	if args.TunerType != "" {
+		c.TunerType = args.TunerType
+	}
+	if c.Model == "" {
+		c.Model = args.Model
+	}
+	return nil
+}
+
+// place refuses a target that is there, and one that holds what is read.
+func (o *ExportOptions) place(c *Config, dir string) error {
+	for _, from := range append([]string{c.Model}, c.Adapters...) {
+		a, err1 := filepath.Abs(from)
+		b, err2 := filepath.Abs(dir)
+		if err1 == nil && err2 == nil && strings.HasPrefix(a+string(filepath.Separator), b+string(filepath.Separator)) {
+			return fmt.Errorf("--output_dir %s holds %s, which is read; name another directory", dir, from)
+		}
+	}
+	switch _, err := os.Lstat(dir); {
+	case err == nil && !o.ExistOK:
+		return fmt.Errorf("%s is there already; name another --output_dir, or give --exist_ok to have it replaced", dir)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("--output_dir: %w", err)
+	}
+	return nil
+}
+
+func dtypeName(d checkpoint.Dtype) string {
+	return map[checkpoint.Dtype]string{checkpoint.F32: "float32", checkpoint.BF16: "bfloat16", checkpoint.F16: "float16"}[d]
+}
+
+// merge makes what the tuner has put around the layers part of their weights,
+// and returns how many layers there are. It asks the layers and not the tuner:
+// what every tuner that can be merged has in common is that a layer is still
+// x·Wᵀ+b, of which W and b can be read off what it makes of the unit vectors.
+func (t *tuned) merge() (layers int, err error) {
+	if !t.adapted() {
+		return 0, fmt.Errorf("%s is a whole model of tuner %s, with nothing to merge; give it as --model", t.config.Adapters[0], t.name)
+	}
+	t.m.Training = false
+	for _, l := range t.m.Linears {
+		if !l.Wrapped() {
+			continue
+		}
+		w, b, err := weights(t.m, l)
+		if err != nil {
+			return 0, fmt.Errorf("tuner %s cannot be merged: %s %w; want --adapters beside the model wherever it is used", t.name, l.Name, err)
+		}
+		if l.Part == api.LMHead && t.m.Config.Tied { // it gets weights of its own
+			l.Weight = api.NewParam(l.Name+".weight", tensor.New(tensor.WithShape(l.Out, l.In), tensor.WithBacking(w)))
+			t.m.Params = append(t.m.Params, l.Weight)
+			t.m.Config.Tied = false
+		}
+		l.Weight.Set(func(x []float32) { copy(x, w) })
+		if l.Bias != nil {
+			l.Bias.Set(func(x []float32) { copy(x, b) })
+		}
+		layers++
+	}
+	return layers, nil
+}
+
+// probe is how many vectors go through a layer together.
+const probe = 256
+
+// weights returns W, [Out, In], and b, [Out], of a layer as changed by Wrap, or
+// why it has none.
+func weights(m *model.Model, l *api.Linear) (w, b []float32, err error) {
+	b = slices.Clone(through(m.Engine, l, 1, func([]float32) {}))
+	if l.Bias == nil && slices.ContainsFunc(b, func(x float32) bool { return x != 0 }) {
+		return nil, nil, errors.New("makes something of nothing, and the layer has no bias to hold it")
+	}
+	w = make([]float32, l.Out*l.In)
+	for from := 0; from < l.In; from += probe {
+		n := min(probe, l.In-from)
+		y := through(m.Engine, l, n, func(x []float32) {
+			for i := range n {
+				x[i*l.In+from+i] = 1
+			}
+		})
+		for i := range n {
+			for o := range l.Out {
+				w[o*l.In+from+i] = y[i*l.Out+o] - b[o]
+			}
+		}
+	}
+	return w, b, linear(m, l, w, b)
+}
+
+// through sends n vectors, which fill makes of zeros, through a layer.
+func through(e *autograd.Engine, l *api.Linear, n int, fill func(x []float32)) []float32 {
+	e.Reset()
+	x := e.Param(make([]float32, n*l.In), n, l.In)
+	fill(x.Float32s())
+	return l.Forward(api.Const(x)).Data()
+}
+
+// linear returns an error unless the layer is x·Wᵀ+b for vectors of any size, be
+// they alone or among others.
+func linear(m *model.Model, l *api.Linear, w, b []float32) error {
+	sizes := []float32{0.01, 1, 100, 1}
+	var x []float32
+	y := through(m.Engine, l, len(sizes), func(in []float32) {
+		for i := range in {
+			in[i] = sizes[i/l.In] * float32(m.Rand.NormFloat64())
+		}
+		x = in
+	})
+	for i, s := range sizes {
+		most, off := 0.0, 0.0
+		for o := range l.Out {
+			want := float64(b[o])
+			for k := range l.In {
+				want += float64(x[i*l.In+k]) * float64(w[o*l.In+k])
+			}
+			got := float64(y[i*l.Out+o])
+			if got != got || want != want {
+				return errors.New("is not a number")
+			}
+			most, off = max(most, abs(want-float64(b[o]))), max(off, abs(got-want))
+		}
+		if off > 1e-3*most+1e-6*float64(s) {
+			return fmt.Errorf("does what no matrix can: a vector of size %g comes out %.2g beside where its weights would put it", s, off)
+		}
+	}
+	return nil
+}
+
+func abs(x float64) float64 { return max(x, -x) }
+
+// peftForm loads an adapter, in PEFT's form or in ms-swift's older one, and
+// returns it if its tuner writes PEFT's.
+func peftForm(c *Config, reg *registry.Registry) (*model.Model, *tuned, error) {
+	base := *c
+	base.Adapters = nil
+	m, _, err := adapted(&base, reg)
+	if err != nil {
+		return nil, nil, err
+	}
+	tuner, err := reg.Tuner(c.TunerType)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, ok := tuner.(api.Saver)
+	if !ok {
+		return nil, nil, fmt.Errorf("tuner %s saves its parameters by their names, which PEFT does not read; want an adapter of lora, or --merge_lora", c.TunerType)
+	}
+	t := &tuned{m: m, tuner: tuner, name: c.TunerType, config: c}
+	a, err := readAdapter(c.Adapters[0])
+	if errors.Is(err, fs.ErrNotExist) {
+		if a, err = readAdapter(filepath.Join(c.Adapters[0], "default")); err == nil {
+			err = fromSwift(a)
+		}
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("--adapters: %w", err)
+	}
+	if err := s.Load(m.Model, a); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", c.Adapters[0], err)
+	}
+	again, err := s.Save(m.Model)
+	if err != nil {
+		return nil, nil, err
+	}
+	var config struct {
+		PeftType string `json:"peft_type"`
+	}
+	if err := json.Unmarshal(again.Config, &config); err != nil || config.PeftType == "" {
+		return nil, nil, fmt.Errorf("tuner %s has a form of its own, which PEFT does not read (its adapter_config.json has no peft_type); want an adapter of lora, or --merge_lora", c.TunerType)
+	}
+	return m, t, nil
+}
+
+// fromSwift turns an adapter as ms-swift's own tuners save it into PEFT's form.
+func fromSwift(a *api.Adapter) error {
+	var config map[string]any
+	if err := json.Unmarshal(a.Config, &config); err != nil {
+		return fmt.Errorf("adapter_config.json: %w", err)
+	}
+	for _, key := range []string{"use_qa_lora", "use_merged_linear"} {
+		if on, _ := config[key].(bool); on {
+			return fmt.Errorf("adapter_config.json: %s is true, which PEFT has no form for", key)
+		}
+		delete(config, key)
+	}
+	if kind, ok := config["swift_type"]; ok {
+		config["peft_type"] = kind
+		delete(config, "swift_type")
+	}
+	var err error
+	if a.Config, err = json.Marshal(config); err != nil {
+		return err
+	}
+	named := map[string]*tensor.Dense{}
+	for name, x := range a.Tensors {
+		if !strings.HasPrefix(name, "base_model.model.") {
+			name = "base_model.model." + name
+		}
+		for _, part := range []string{".lora_A", ".lora_B"} {
+			name = strings.Replace(name, part+".default.", part+".", 1)
+		}
+		named[name] = x
+	}
+	a.Tensors = named
+	return nil
+}
