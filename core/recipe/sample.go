@@ -106,6 +106,9 @@ func Sample(ctx context.Context, c Config, o SampleOptions, reg *registry.Regist
 		if err := reg.Has("tuner", c.TunerType); err != nil {
 			return nil, err
 		}
+		if _, err := model.LoadConfig(c.Model); err != nil {
+			return nil, err
+		}
 		engine = func() (sampler.Engine, error) {
 			m, enc, err := answering(&c, reg)
 			return &native{m, enc, o.MaxNewTokens}, err
