@@ -133,6 +133,38 @@ func TestSampleKilled(t *testing.T) {
 	t.Logf("%d of 20 kills hit a run in the middle; %d questions were asked again", cut, again)
 }
 
+// TestSampleInterrupted ends a run with the first Ctrl-C, from which it goes on.
+// Its settings are in a file and in the environment.
+func TestSampleInterrupted(t *testing.T) {
+	address, asked := teacher(t, 20*time.Millisecond)
+	dir := t.TempDir()
+	config := write(t, "sample.yaml", fmt.Sprintf("model: m\ndataset: [%s]\noutput_dir: %s\noutput_file: out.jsonl\nsampler_engine: client\nbase_url: %s\nnum_return_sequences: 9\n"+
+		"engine_kwargs:\n  seed: 1\nmax_concurrency: 7\norm_model: math\ndata_range: [0, 2]\n", sums(t, 80), dir, address))
+	run := func() *exec.Cmd {
+		cmd := sampling(secret, "--config", config, "--max_concurrency", "1", "--resume")
+		cmd.Env = append(cmd.Env, "SWIFTGO_NUM_RETURN_SEQUENCES=3")
+		return cmd
+	}
+	cmd := run()
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for wait := 0; asked.Load() < 3 && wait < 20000; wait++ {
+		time.Sleep(time.Millisecond)
+	}
+	cmd.Process.Signal(os.Interrupt)
+	cmd.Wait()
+	if cmd.ProcessState.ExitCode() != 130 || !strings.Contains(out.String(), "go on with --resume --output_file out.jsonl") {
+		t.Errorf("exit code %d\n%s", cmd.ProcessState.ExitCode(), out.String())
+	}
+	text, err := run().CombinedOutput()
+	if err != nil || !strings.Contains(string(text), "of them before the resume") || !strings.Contains(string(text), "answers    120") {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
 // TestSampleKey holds that the key is nowhere but in the header.
 func TestSampleKey(t *testing.T) {
 	address, _ := teacher(t, 0)
@@ -274,7 +306,7 @@ func TestExport(t *testing.T) {
 			t.Errorf("%s", text)
 		}
 		results := filepath.Join(t.TempDir(), "answers")
-		infer := []string{"infer", "--val_dataset", rows, "--max_new_tokens", "12", "--plugins_dir", plugins, "--tuner_type", tuner, "--result_path"}
+		infer := []string{"infer", "--val_dataset", rows, "--max_new_tokens", "12", "--plugins_dir", plugins, "--result_path"}
 		must(t, append(infer, results+"1", "--model", filepath.Join(models, "qwen2"), "--adapters", adapter)...)
 		must(t, append(infer, results+"2", "--model", adapter+"-merged")...)
 		if one, two := textOf(t, results+"1"), textOf(t, results+"2"); one != two {

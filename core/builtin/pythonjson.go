@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// PythonJSON is pythonJSON for those who write what Python programs compare.
+// PythonJSON writes JSON again as Python's json.dumps(…, ensure_ascii=False) does.
 func PythonJSON(text []byte) (string, error) { return pythonJSON(text) }
 
 // pythonJSON writes JSON again as Python's json.dumps(…, ensure_ascii=False)

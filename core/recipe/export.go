@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -69,6 +70,9 @@ func Export(c Config, o ExportOptions, reg *registry.Registry, out io.Writer) (s
 		return "", err
 	}
 	dtype := dtypeOf(&c, m)
+	if err := fits(m, dtype); err != nil && !o.ToPeftFormat {
+		return "", err
+	}
 	err = checkpoint.Save(filepath.Dir(dir), filepath.Base(dir), func(tmp string) error {
 		if o.ToPeftFormat {
 			return t.save(tmp)
@@ -177,6 +181,24 @@ func (o *ExportOptions) place(c *Config, dir string) error {
 
 func dtypeName(d checkpoint.Dtype) string {
 	return map[checkpoint.Dtype]string{checkpoint.F32: "float32", checkpoint.BF16: "bfloat16", checkpoint.F16: "float16"}[d]
+}
+
+// largest is the largest number of float16.
+const largest = 65504
+
+// fits refuses weights that would be infinite in a dtype.
+func fits(m *model.Model, dtype checkpoint.Dtype) error {
+	if dtype != checkpoint.F16 {
+		return nil
+	}
+	for _, p := range m.Params {
+		for _, x := range p.Data() {
+			if (x > largest || x < -largest) && !math.IsInf(float64(x), 0) {
+				return fmt.Errorf("tensor %s has %g in it, which float16 cannot hold; want --torch_dtype bfloat16 or float32", p.Name, x)
+			}
+		}
+	}
+	return nil
 }
 
 // merge makes what the tuner has put around the layers part of their weights,

@@ -101,7 +101,7 @@ func answering(c *Config, reg *registry.Registry) (*model.Model, *template.Encod
 }
 
 // adapted loads a model and the adapter of --adapters, if there is one, by the
-// tuner that made it.
+// tuner that made it: the one that its checkpoint names, or --tuner_type.
 func adapted(c *Config, reg *registry.Registry) (*model.Model, *tuned, error) {
 	if len(c.Adapters) > 1 {
 		return nil, nil, fmt.Errorf("--adapters names %d directories, want one", len(c.Adapters))
@@ -113,6 +113,9 @@ func adapted(c *Config, reg *registry.Registry) (*model.Model, *tuned, error) {
 	m, err := model.Load(c.Model, e)
 	if err != nil || len(c.Adapters) == 0 {
 		return m, nil, err
+	}
+	if err := fromAdapter(c, c.Adapters[0]); err != nil {
+		return nil, nil, err
 	}
 	t, err := reg.Tuner(c.TunerType)
 	if err != nil {

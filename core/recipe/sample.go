@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -103,8 +104,16 @@ func Sample(ctx context.Context, c Config, o SampleOptions, reg *registry.Regist
 	var engine func() (sampler.Engine, error)
 	switch o.SamplerEngine {
 	case "native":
+		if len(c.Adapters) > 0 {
+			if err := fromAdapter(&c, c.Adapters[0]); err != nil {
+				return nil, err
+			}
+		}
 		if err := reg.Has("tuner", c.TunerType); err != nil {
 			return nil, err
+		}
+		if o.Temperature > 0 && o.NumReturnSequences > 1 {
+			slog.Warn("the native engine takes the most likely tokens, so that all answers to a question are the same", "temperature", o.Temperature)
 		}
 		if _, err := model.LoadConfig(c.Model); err != nil {
 			return nil, err
@@ -145,6 +154,8 @@ func Sample(ctx context.Context, c Config, o SampleOptions, reg *registry.Regist
 		fmt.Fprintln(out, err)
 		return s, nil
 	case ctx.Err() != nil && err != nil:
+		bar.Close()
+		fmt.Fprintln(out, err)
 		return s, fmt.Errorf("%w: %w", trainer.ErrInterrupted, err)
 	case err != nil:
 		return s, err

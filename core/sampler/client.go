@@ -32,6 +32,7 @@ type Client struct {
 	Retries     int            // of one request, after the first try
 	First       time.Duration  // about how long to wait before the first of them; 0 is half a second
 
+	http   *http.Client
 	slots  chan bool
 	single atomic.Bool // whether the server gives one answer a request, whatever it is asked for
 }
@@ -54,7 +55,12 @@ func NewClient(c *Client) (*Client, error) {
 	if c.First == 0 {
 		c.First = time.Second / 2
 	}
+	c.Key = strings.TrimSpace(c.Key)
 	c.slots = make(chan bool, c.Concurrency)
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = c.Concurrency
+	// The key is for this server and no other that it may point to.
+	c.http = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return c, nil
 }
 
@@ -246,8 +252,7 @@ func (c *Client) try(ctx context.Context, body []byte) (got []Answer, wait time.
 	if c.Key != "" {
 		req.Header.Set("Authorization", "Bearer "+c.Key)
 	}
-	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	res, err := client.Do(req)
+	res, err := c.http.Do(req)
 	if err != nil {
 		return nil, 0, &refusal{text: c.hidden(c.reason(ctx, err)), passing: true}
 	}

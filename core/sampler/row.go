@@ -31,8 +31,10 @@ type row struct {
 	scores  []score
 }
 
-// readRow reads row i of the dataset.
-func readRow(rows *dataset.Dataset, i int) (*row, error) {
+// readRow reads row i of the dataset. A system prompt that is not "" takes the
+// place of the row's own: what is asked, judged, written and known by its id is
+// one conversation.
+func readRow(rows *dataset.Dataset, i int, system string) (*row, error) {
 	r, err := rows.Row(i)
 	if err != nil {
 		return nil, err
@@ -40,6 +42,12 @@ func readRow(rows *dataset.Dataset, i int) (*row, error) {
 	columns, err := rows.Columns(i)
 	if err != nil {
 		return nil, err
+	}
+	if system != "" {
+		if r.Messages[0].Role == template.System {
+			r.Messages = r.Messages[1:]
+		}
+		r.Messages = slices.Insert(r.Messages, 0, template.Message{Role: template.System, Content: system})
 	}
 	x := &row{index: i, source: r.Source, columns: columns, messages: r.Messages, tools: r.Tools, other: r.Columns}
 	x.columns = slices.DeleteFunc(x.columns, func(c dataset.Column) bool { return c.Name == "choices" })
@@ -57,19 +65,6 @@ func readRow(rows *dataset.Dataset, i int) (*row, error) {
 		return nil, fmt.Errorf("%s: %w", x.source, err)
 	}
 	return x, nil
-}
-
-// ask returns what the model is asked, with the system prompt in place of the
-// row's own if it is not "".
-func (x *row) ask(system string) *template.Conversation {
-	messages := x.messages
-	if system != "" {
-		if messages[0].Role == template.System {
-			messages = messages[1:]
-		}
-		messages = slices.Insert(slices.Clone(messages), 0, template.Message{Role: template.System, Content: system})
-	}
-	return &template.Conversation{Messages: messages, Tools: x.tools}
 }
 
 // object returns the row as a JSON object with the given answer, and with more

@@ -270,7 +270,7 @@ func TestRowWithoutAnswer(t *testing.T) {
 	o.Judges = Judges{}
 	o.System = "be brief"
 	got, _, err := sampled(t, `{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}], "x": 1.50, "y": null, "z": "<é>"}`+"\n", &parrot{}, o)
-	want := `{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}, {"role": "assistant", "content": "q 0"}], "x": 1.5, "y": null, "z": "<é>", "id": "` // Python's 1.5
+	want := `{"messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": "q"}, {"role": "assistant", "content": "q 0"}], "x": 1.5, "y": null, "z": "<é>", "id": "` // Python's 1.5
 	if err != nil || !strings.HasPrefix(got, want) {
 		t.Errorf("%v\n%s, want\n%s", err, got, want)
 	}

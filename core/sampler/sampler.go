@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"swiftgo/core/dataset"
+	"swiftgo/core/template"
 )
 
 // Options are the numbers that a run goes by.
@@ -108,7 +109,7 @@ type run struct {
 func (r *run) batch(ctx context.Context, indexes []int) error {
 	var asked []*row
 	for _, i := range indexes {
-		x, err := readRow(r.rows, i)
+		x, err := readRow(r.rows, i, r.System)
 		if err != nil {
 			return err
 		}
@@ -149,7 +150,7 @@ func (r *run) sample(ctx context.Context, rows []*row) ([]*row, error) {
 			return nil, fmt.Errorf("%s: the cache files have no answer to it (its id is %s); want those of a run on the same rows, or another --sampler_engine", x.source, x.id)
 		case r.engine != nil && missing > 0:
 			open = append(open, x)
-			questions = append(questions, Question{Source: x.source, Row: x.index, First: x.cached, N: missing, Conversation: x.ask(r.System)})
+			questions = append(questions, Question{Source: x.source, Row: x.index, First: x.cached, N: missing, Conversation: &template.Conversation{Messages: x.messages, Tools: x.tools}})
 		}
 	}
 	if len(open) == 0 {

@@ -173,7 +173,7 @@ func TestSelection(t *testing.T) {
 func caseRow(t *testing.T, in sampleCase) *row {
 	t.Helper()
 	rows := open(t, string(in.Row)+"\n")
-	x, err := readRow(rows, 0)
+	x, err := readRow(rows, 0, "")
 	if err != nil {
 		t.Fatal(err)
 	}
