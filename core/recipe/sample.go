@@ -59,7 +59,7 @@ type SampleOptions struct {
 
 // DefaultSample returns what holds where nothing is said.
 func DefaultSample() SampleOptions {
-	return SampleOptions{SamplerType: "sample", SamplerEngine: "native", NumReturnSequences: 64, NBestToKeep: 5, RewardTimeout: 600,
+	return SampleOptions{SamplerType: "sample", SamplerEngine: "native", NumReturnSequences: 64, NBestToKeep: 5, RewardTimeout: 1800,
 		MaxNewTokens: 2048, Temperature: 1, TopP: 1, MaxConcurrency: 16, MaxRetries: 8, RequestTimeout: 600}
 }
 
@@ -300,8 +300,7 @@ type native struct {
 }
 
 // Answer answers the questions together.
-func (n *native) Answer(ctx context.Context, qs []sampler.Question) ([]sampler.Answers, error) {
-	out := make([]sampler.Answers, len(qs))
+func (n *native) Answer(ctx context.Context, qs []sampler.Question, got func(i int, a sampler.Answers) error) error {
 	var prompts [][]int32
 	var asked []int // the question of each prompt
 	for i, q := range qs {
@@ -309,17 +308,22 @@ func (n *native) Answer(ctx context.Context, qs []sampler.Question) ([]sampler.A
 		if most := n.m.Config.MaxLength(); err == nil && len(ids) >= most {
 			err = fmt.Errorf("the question has %d tokens, and the model takes less than %d", len(ids), most)
 		}
-		if out[i].Err = err; err == nil {
+		if err == nil {
 			prompts, asked = append(prompts, ids), append(asked, i)
+		} else if err := got(i, sampler.Answers{Err: err}); err != nil {
+			return err
 		}
 	}
 	for k, answers := range n.generate(prompts, asked, qs) {
+		var a sampler.Answers
 		for _, ids := range answers {
-			a := sampler.Answer{Text: n.enc.Tokenizer.Decode(ids, true), Tokens: len(ids), Truncated: len(ids) == n.limit}
-			out[asked[k]].Answers = append(out[asked[k]].Answers, a)
+			a.Answers = append(a.Answers, sampler.Answer{Text: n.enc.Tokenizer.Decode(ids, true), Tokens: len(ids), Truncated: len(ids) == n.limit})
+		}
+		if err := got(asked[k], a); err != nil {
+			return err
 		}
 	}
-	return out, ctx.Err()
+	return ctx.Err()
 }
 
 // generate returns the answers to each prompt, as many as its question asks for.

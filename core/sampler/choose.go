@@ -2,6 +2,7 @@ package sampler
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 )
@@ -46,7 +47,7 @@ const (
 )
 
 // choose returns what is kept of the answers to a question, or why nothing is.
-func (r *run) choose(x *row) *scored {
+func (r *run) choose(x *row) (*scored, error) {
 	done := &scored{Answers: len(x.answers), Cached: x.cached}
 	var cs []candidate
 	for i, a := range x.answers {
@@ -61,12 +62,12 @@ func (r *run) choose(x *row) *scored {
 	done.Why = why
 	for _, p := range picks {
 		line, err := x.line(p)
-		if err != nil { // it was JSON before
-			panic(err)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", x.source, err)
 		}
 		done.Lines = append(done.Lines, line)
 	}
-	return done
+	return done, nil
 }
 
 // passes reports whether the reward models that there are let a candidate pass.

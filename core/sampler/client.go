@@ -67,21 +67,27 @@ func NewClient(c *Client) (*Client, error) {
 // Answer asks all questions at once, as far as Concurrency lets it. An error that
 // every request would meet, such as a key that is refused, ends the run, as does
 // a server that does not come back.
-func (c *Client) Answer(ctx context.Context, qs []Question) ([]Answers, error) {
+func (c *Client) Answer(ctx context.Context, qs []Question, got func(i int, a Answers) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	out := make([]Answers, len(qs))
 	var wg sync.WaitGroup
+	var one sync.Mutex
 	for i, q := range qs {
 		wg.Go(func() {
-			out[i].Answers, out[i].Err = c.ask(ctx, &q)
-			if err := out[i].Err; err != nil && !ofRow(err) {
+			answers, err := c.ask(ctx, &q)
+			if err != nil && !ofRow(err) {
 				cancel(fmt.Errorf("%s: %w", q.Source, err)) // the first one counts
+				return
+			}
+			one.Lock()
+			defer one.Unlock()
+			if err := got(i, Answers{answers, err}); err != nil {
+				cancel(err)
 			}
 		})
 	}
 	wg.Wait()
-	return out, context.Cause(ctx)
+	return context.Cause(ctx)
 }
 
 // ask collects the answers to one question: all with one request, or as many as

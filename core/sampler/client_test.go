@@ -69,6 +69,19 @@ func newClient(t *testing.T, address string) *Client {
 	return c
 }
 
+// answer collects what the client hands over.
+func answer(ctx context.Context, c *Client, qs []Question) ([]Answers, error) {
+	out := make([]Answers, len(qs))
+	err := c.Answer(ctx, qs, func(i int, a Answers) error {
+		if out[i].Answers != nil {
+			return fmt.Errorf("question %d is answered twice", i)
+		}
+		out[i] = a
+		return nil
+	})
+	return out, err
+}
+
 func ask(n int, texts ...string) []Question {
 	var qs []Question
 	for i, text := range texts {
@@ -100,7 +113,7 @@ func TestClient(t *testing.T) {
 			mu.Unlock()
 			respond(w, texts...)
 		})
-		out, err := newClient(t, s.URL).Answer(context.Background(), ask(5, "a", "b", "c"))
+		out, err := answer(context.Background(), newClient(t, s.URL), ask(5, "a", "b", "c"))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -170,7 +183,7 @@ func TestBrokenServer(t *testing.T) {
 	for i := range 24 {
 		texts = append(texts, fmt.Sprintf("q%d", i))
 	}
-	out, err := c.Answer(context.Background(), ask(3, texts...))
+	out, err := answer(context.Background(), c, ask(3, texts...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +235,7 @@ func TestRefusals(t *testing.T) {
 		})
 		c := newClient(t, s.URL)
 		c.Retries = 2
-		out, err := c.Answer(context.Background(), ask(2, "bad"))
+		out, err := answer(context.Background(), c, ask(2, "bad"))
 		if test.ends != (err != nil) || int(tries.Load()) != test.tries {
 			t.Errorf("%d %s: %v, %d tries", test.status, test.body, err, tries.Load())
 		}
@@ -235,7 +248,7 @@ func TestRefusals(t *testing.T) {
 	}
 	c := newClient(t, "http://127.0.0.1:1")
 	c.Retries = 1
-	if _, err := c.Answer(context.Background(), ask(1, "a")); err == nil || !strings.Contains(err.Error(), "rows.jsonl:1: the server cannot be asked") {
+	if _, err := answer(context.Background(), c, ask(1, "a")); err == nil || !strings.Contains(err.Error(), "rows.jsonl:1: the server cannot be asked") {
 		t.Errorf("no server: %v", err)
 	}
 }
@@ -261,7 +274,7 @@ func TestRetryAfter(t *testing.T) {
 		waited = time.Since(first)
 		respond(w, "x")
 	})
-	if _, err := newClient(t, s.URL).Answer(context.Background(), ask(1, "a")); err != nil || waited < 300*time.Millisecond {
+	if _, err := answer(context.Background(), newClient(t, s.URL), ask(1, "a")); err != nil || waited < 300*time.Millisecond {
 		t.Errorf("%v, waited %v", err, waited)
 	}
 	c := &Client{First: time.Second}
@@ -281,7 +294,7 @@ func TestInterrupt(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := newClient(t, s.URL).Answer(ctx, ask(2, "a", "b", "c", "d", "e")); err == nil {
+	if _, err := answer(ctx, newClient(t, s.URL), ask(2, "a", "b", "c", "d", "e")); err == nil {
 		t.Error("no error")
 	}
 }
@@ -316,7 +329,7 @@ func TestTools(t *testing.T) {
 		Messages: []template.Message{{Role: "user", Content: "q"}, {Role: "assistant", Content: "let me see"}, {Role: "tool_call", Content: `{"name": "f", "arguments": {"a": 1}}`},
 			{Role: "tool_call", Content: `{"name": "f", "arguments": {"a": 2}}`}, {Role: "tool", Content: "r1"}, {Role: "tool", Content: "r2"}},
 	}
-	if _, err := newClient(t, s.URL).Answer(context.Background(), q); err != nil {
+	if _, err := answer(context.Background(), newClient(t, s.URL), q); err != nil {
 		t.Fatal(err)
 	}
 	m := seen.Messages

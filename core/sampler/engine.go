@@ -12,10 +12,11 @@ import (
 
 // Engine answers questions.
 type Engine interface {
-	// Answer samples N answers to each question and returns them in the order
-	// of the questions. An error of one question stands with its answers; one
-	// that ends the run is returned beside the answers that there are.
-	Answer(ctx context.Context, qs []Question) ([]Answers, error)
+	// Answer samples N answers to each question, and hands over those to
+	// question i as soon as they are there, in any order but one at a time. An
+	// error of one question stands with its answers. One that ends the run is
+	// returned, as is one that got returns; then questions are left without.
+	Answer(ctx context.Context, qs []Question, got func(i int, a Answers) error) error
 }
 
 // Question is what an engine is asked.
@@ -27,7 +28,7 @@ type Question struct {
 	Conversation *template.Conversation
 }
 
-// Answers are those to one question, or what was wrong.
+// Answers are those to one question, and what was wrong if there are too few.
 type Answers struct {
 	Answers []Answer
 	Err     error

@@ -27,26 +27,27 @@ type parrot struct {
 	end   map[string]error // questions that end the run
 }
 
-func (p *parrot) Answer(ctx context.Context, qs []Question) ([]Answers, error) {
-	out := make([]Answers, len(qs))
+func (p *parrot) Answer(ctx context.Context, qs []Question, got func(int, Answers) error) error {
 	for i, q := range qs {
 		text := q.Conversation.Messages[len(q.Conversation.Messages)-1].Content
 		if err := p.end[text]; err != nil {
-			out[i].Err = context.Canceled
-			return out[:i+1], err
+			return err
 		}
-		if out[i].Err = p.fail[text]; out[i].Err != nil {
-			continue
+		var a Answers
+		if a.Err = p.fail[text]; a.Err == nil {
+			if p.asked == nil {
+				p.asked = map[string]int{}
+			}
+			p.asked[text] += q.N
+			for k := range q.N {
+				a.Answers = append(a.Answers, Answer{Text: fmt.Sprintf("%s %d", text, q.First+k)})
+			}
 		}
-		if p.asked == nil {
-			p.asked = map[string]int{}
-		}
-		p.asked[text] += q.N
-		for k := range q.N {
-			out[i].Answers = append(out[i].Answers, Answer{Text: fmt.Sprintf("%s %d", text, q.First+k)})
+		if err := got(i, a); err != nil {
+			return err
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // questions returns n rows whose answer is "q<i> 0".

@@ -12,7 +12,6 @@ package sampler
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -123,7 +122,10 @@ func (r *run) batch(ctx context.Context, indexes []int) error {
 		return err
 	}
 	return r.Judges.score(ctx, answered, func(x *row) error {
-		done := r.choose(x)
+		done, err := r.choose(x)
+		if err != nil {
+			return err
+		}
 		r.summary.add(done)
 		return r.journal.write(entry{Row: x.index, Scored: done})
 	})
@@ -156,42 +158,32 @@ func (r *run) sample(ctx context.Context, rows []*row) ([]*row, error) {
 	if len(open) == 0 {
 		return rows, nil
 	}
-	answers, failed := r.engine.Answer(ctx, questions)
-	lost := map[*row]bool{}
-	for k := range answers {
-		x := open[k]
-		switch {
-		case answers[k].Err == nil:
-		case errors.Is(answers[k].Err, context.Canceled):
-			lost[x] = true
-			continue
-		case len(answers[k].Answers) == 0:
-			err := fmt.Errorf("%s: %w", x.source, answers[k].Err)
-			if r.Strict && failed == nil {
-				failed = err
-			}
-			if failed == nil {
-				slog.Warn("a question is left out", "row", err)
-				r.summary.Failed++
-			}
-			lost[x] = true
-			continue
-		default:
-			slog.Warn("a question has fewer answers than it should", "row", x.source, "answers", len(answers[k].Answers), "error", answers[k].Err)
-		}
-		x.answers = append(x.answers, answers[k].Answers...)
-		if err := r.journal.write(entry{Row: x.index, Sampled: x.answers, Cached: x.cached}); err != nil {
-			return nil, err
-		}
-	}
-	if failed != nil {
-		return nil, failed
+	err := r.engine.Answer(ctx, questions, func(i int, a Answers) error { return r.got(open[i], a) })
+	if err != nil {
+		return nil, err
 	}
 	var left []*row
 	for _, x := range rows {
-		if !lost[x] {
+		if len(x.answers) > 0 {
 			left = append(left, x)
 		}
 	}
 	return left, nil
+}
+
+// got writes down what the engine has answered to a question, or leaves it out.
+func (r *run) got(x *row, a Answers) error {
+	if x.answers = append(x.answers, a.Answers...); len(x.answers) == 0 {
+		err := fmt.Errorf("%s: %w", x.source, a.Err)
+		if r.Strict {
+			return err
+		}
+		slog.Warn("a question is left out", "row", err)
+		r.summary.Failed++
+		return nil
+	}
+	if a.Err != nil {
+		slog.Warn("a question has fewer answers than it should", "row", x.source, "answers", len(x.answers), "error", a.Err)
+	}
+	return r.journal.write(entry{Row: x.index, Sampled: x.answers, Cached: x.cached})
 }

@@ -18,14 +18,31 @@ type Judges struct {
 	Timeout time.Duration // of one call; 0 is any
 }
 
+// together is how many answers a reward model is given at a time, unless one
+// question alone has more.
+const together = 256
+
 // score gives every answer of the rows, and the answer in the dataset after
-// them, its score, and calls done for each row as it is there. All answers go
-// to a reward model together. If that fails they go there once more, row by row,
-// so that the error names the row, and the rows before it are done.
+// them, its score, and calls done for each row as it is there.
 func (j *Judges) score(ctx context.Context, rows []*row, done func(*row) error) error {
-	if len(rows) == 0 {
-		return nil
+	for len(rows) > 0 {
+		n, answers := 1, rows[0].candidates()
+		for n < len(rows) && answers+rows[n].candidates() <= together {
+			answers += rows[n].candidates()
+			n++
+		}
+		if err := j.scoreSome(ctx, rows[:n], done); err != nil {
+			return err
+		}
+		rows = rows[n:]
 	}
+	return nil
+}
+
+// scoreSome scores the answers of the rows together. If that fails they are
+// scored once more, row by row, so that the error names the row, and the rows
+// before it are done.
+func (j *Judges) scoreSome(ctx context.Context, rows []*row, done func(*row) error) error {
 	err := j.scoreAll(ctx, rows)
 	if err != nil && (len(rows) == 1 || ctx.Err() != nil || errors.Is(err, errLate)) {
 		return fmt.Errorf("%s: %w", span(rows), err)
@@ -76,13 +93,18 @@ func (j *Judges) scoreAll(ctx context.Context, rows []*row) error {
 		}
 	}
 	for _, x := range rows {
-		n := len(x.answers)
-		if x.truth != nil {
-			n++
-		}
+		n := x.candidates()
 		x.scores, scores = scores[:n], scores[n:]
 	}
 	return nil
+}
+
+// candidates is how many answers there are to score, with that in the dataset.
+func (x *row) candidates() int {
+	if x.truth != nil {
+		return len(x.answers) + 1
+	}
+	return len(x.answers)
 }
 
 // completions returns the answers as reward models see them, and after them the

@@ -158,8 +158,12 @@ func TestSelection(t *testing.T) {
 			if in.PRM != nil {
 				r.PRM = noPRM
 			}
+			done, err := r.choose(x)
+			if err != nil {
+				t.Fatal(err)
+			}
 			var got []string
-			for _, line := range r.choose(x).Lines {
+			for _, line := range done.Lines {
 				got = append(got, line+"\n")
 			}
 			if !slices.Equal(got, want) {
