@@ -13,7 +13,7 @@ import (
 )
 
 // sampleFlags are the settings of a run that sampling has too.
-var sampleFlags = []string{"model", "threads", "seed", "dataset", "columns", "dataset_num_proc", "strict", "template", "template_backend", "system",
+var sampleFlags = []string{"model", "threads", "seed", "dataset", "columns", "dataset_num_proc", "strict", "template", "system",
 	"use_chat_template", "compat", "tuner_type", "adapters", "output_dir", "override"}
 
 // sampleCommand has the questions of a dataset answered, and keeps the best.
@@ -28,7 +28,6 @@ stands a worse one as rejected_response; it is never one that is right.
 server that speaks OpenAI's protocol at --base_url, with the key in OPENAI_API_KEY; or no:
 the answers of --cache_files, which an earlier run without reward models has written.
 --sampler_type distill puts a server's reasoning before its answer, as <think>…</think>.
---system takes the place of the rows' own system prompts when they are asked.
 
 A run that was cut off, however it was, goes on with --resume and the same settings. Several
 processes share a dataset with --data_range 0 4, 1 4 and so on, each with its own --output_file.`,
@@ -37,7 +36,16 @@ processes share a dataset with --data_range 0 4, 1 4 and so on, each with its ow
 	addFlags(cmd.Flags(), defaults, func(name string) bool {
 		return slices.Contains(sampleFlags, name) || strings.HasPrefix(name, "plugin")
 	})
-	cmd.Flags().Lookup("output_dir").Usage = "directory of the results (default: sample_output)"
+	for name, help := range map[string]string{
+		"output_dir": "directory of the results (default: sample_output)",
+		"model":      "directory of the model, or the server's name of it",
+		"adapters":   "directory of the adapter to answer with",
+		"tuner_type": "the tuner that made the adapter, if its checkpoint has no args.json",
+		"system":     "system prompt, in the place of the rows' own",
+		"compat":     "ms-swift: reject the worst answer though it be right (docs/ms-swift.md)",
+	} {
+		cmd.Flags().Lookup(name).Usage = help
+	}
 	o := recipe.DefaultSample()
 	f := cmd.Flags()
 	f.StringVar(&o.SamplerType, "sampler_type", o.SamplerType, "sample, or distill: keep a server's reasoning")

@@ -112,11 +112,11 @@ func Sample(ctx context.Context, c Config, o SampleOptions, reg *registry.Regist
 		if err := reg.Has("tuner", c.TunerType); err != nil {
 			return nil, err
 		}
-		if o.Temperature > 0 && o.NumReturnSequences > 1 {
-			slog.Warn("the native engine takes the most likely tokens, so that all answers to a question are the same", "temperature", o.Temperature)
-		}
 		if _, err := model.LoadConfig(c.Model); err != nil {
 			return nil, err
+		}
+		if o.Temperature > 0 && o.NumReturnSequences > 1 {
+			slog.Warn("the native engine takes the most likely tokens, so that all answers to a question are the same", "temperature", o.Temperature)
 		}
 		engine = func() (sampler.Engine, error) {
 			m, enc, err := answering(&c, reg)

@@ -30,6 +30,7 @@ type score struct{ orm, prm float64 }
 // pick is an answer that is kept.
 type pick struct {
 	text     string
+	truth    bool // whether it is the one in the dataset
 	rejected *string
 }
 
@@ -66,6 +67,9 @@ func (r *run) choose(x *row) (*scored, error) {
 			return nil, fmt.Errorf("%s: %w", x.source, err)
 		}
 		done.Lines = append(done.Lines, line)
+		if p.truth {
+			done.Own++
+		}
 	}
 	return done, nil
 }
@@ -101,7 +105,7 @@ func (s *Selection) choose(cs []candidate, n int, orm, prm bool) (picks []pick, 
 		if !s.passes(c, orm, prm) || worst != nil && k.index == worst.index {
 			continue
 		}
-		p := pick{text: c.text}
+		p := pick{text: c.text, truth: c.truth}
 		if worst != nil && (s.AsMSSwift || k.score > worst.score && c.text != cs[worst.index].text) {
 			p.rejected = &cs[worst.index].text
 		}

@@ -191,6 +191,38 @@ func TestEngineEnds(t *testing.T) {
 	}
 }
 
+// TestCutJournal holds that a journal which is cut off at any byte, as the end of
+// a process may leave it, is gone on with to the same results.
+func TestCutJournal(t *testing.T) {
+	want, _, err := sampled(t, questions(3), &parrot{}, options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := options(t)
+	if _, _, err := sampled(t, questions(3), &parrot{end: map[string]error{"q2": errors.New("gone")}}, o); err == nil {
+		t.Fatal("no error")
+	}
+	whole, err := os.ReadFile(o.Path + ".journal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Resume = true
+	rows := open(t, questions(3))
+	for n := 0; n <= len(whole); n += 3 {
+		os.Remove(o.Path)
+		if err := os.WriteFile(o.Path+".journal", whole[:n], 0o666); err != nil {
+			t.Fatal(err)
+		}
+		p := &parrot{}
+		if _, err := Run(context.Background(), rows, func() (Engine, error) { return p, nil }, nil, o); err != nil {
+			t.Fatalf("cut at %d: %v", n, err)
+		}
+		if got, _ := os.ReadFile(o.Path); string(got) != want {
+			t.Fatalf("cut at %d of\n%s\nthe results are\n%s, want\n%s", n, whole, got, want)
+		}
+	}
+}
+
 func TestQuestionFails(t *testing.T) {
 	p := &parrot{fail: map[string]error{"q1": errors.New("too long")}}
 	got, s, err := sampled(t, questions(3), p, options(t))

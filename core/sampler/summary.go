@@ -10,7 +10,8 @@ import (
 // scored is what became of one row.
 type scored struct {
 	Lines   []string `json:"lines,omitempty"` // of the results
-	Why     string   `json:"why,omitempty"`   // there are none
+	Own     int      `json:"own,omitempty"`   // of the lines, that have the dataset's answer
+	Why     string   `json:"why,omitempty"`   // there are no lines
 	Answers int      `json:"answers"`         // that were sampled
 	Cached  int      `json:"cached,omitempty"`
 	Passed  int      `json:"passed"` // of the answers
@@ -49,6 +50,7 @@ type Summary struct {
 	Before    int            // of those, by the run that this one goes on with
 	Failed    int            // left out for having no answer
 	Kept      int            // lines of the results
+	Own       int            // of those, that have the dataset's own answer
 	With      int            // questions of which something is kept
 	Without   map[string]int // questions of which nothing is, by the reason
 	Answers   int            // that were sampled
@@ -63,6 +65,7 @@ type Summary struct {
 func (s *Summary) add(x *scored) {
 	s.Done++
 	s.Kept += len(x.Lines)
+	s.Own += x.Own
 	s.Answers += x.Answers
 	s.Cached += x.Cached
 	s.Passed += x.Passed
@@ -128,7 +131,11 @@ func (s *Summary) String() string {
 			left += fmt.Sprintf("; nothing of %d others: %s", n, why)
 		}
 	}
-	line("kept", "%d answers to %d questions%s", s.Kept, s.With, left)
+	note = ""
+	if s.Own > 0 {
+		note = fmt.Sprintf(", %d of them the dataset's own", s.Own)
+	}
+	line("kept", "%d answers to %d questions%s%s", s.Kept, s.With, note, left)
 	line("results", "%s", s.Path)
 	return b.String()
 }
