@@ -31,6 +31,10 @@ func TestRowID(t *testing.T) {
 		Expected []string
 	}
 	vectors(t, "md5", &v)
+	// What else Python 3.11 says.
+	v.Inputs = append(v.Inputs, json.RawMessage("{\"a\": \"\x7f\\u001f\u2028</é\U0001F680\", \"B\": [1.0, 1e+16, 1e-05, 123456789.125, -0.0, 12345678901234567890, true, null], \"b\": {\"z\": {}, \"é\": [], \"a\": \"\"}}"),
+		json.RawMessage(`{"messages": [{"role": "user", "content": "tab\tquote\"back\\slash/"}], "": 0, "Ａ": 1, "𝔸": 2, "ｚ": 3}`))
+	v.Expected = append(v.Expected, "d007a86a665dd272d2190d23c40123c1", "30b9baf89a005bab86469eb5b57c830f")
 	for i, in := range v.Inputs {
 		var o map[string]json.RawMessage
 		if err := json.Unmarshal(in, &o); err != nil {
