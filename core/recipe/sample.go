@@ -152,7 +152,6 @@ func Sample(ctx context.Context, c Config, o SampleOptions, reg *registry.Regist
 	switch {
 	case errors.Is(err, sampler.ErrComplete):
 		fmt.Fprintln(out, err)
-		return s, nil
 	case ctx.Err() != nil && err != nil:
 		bar.Close()
 		fmt.Fprintln(out, err)

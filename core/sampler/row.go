@@ -5,6 +5,7 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,6 +32,8 @@ type row struct {
 	scores  []score
 }
 
+var errNoQuestion = errors.New("the row has no question; want a message of the user")
+
 // readRow reads row i of the dataset. A system prompt that is not "" takes the
 // place of the row's own: what is asked, judged, written and known by its id is
 // one conversation.
@@ -55,7 +58,7 @@ func readRow(rows *dataset.Dataset, i int, system string) (*row, error) {
 		x.truth, x.messages = &r.Messages[n].Content, r.Messages[:n]
 	}
 	if len(x.messages) == 0 {
-		return nil, fmt.Errorf("%s: the row has no question; want a message of the user", x.source)
+		return nil, fmt.Errorf("%s: %w", x.source, errNoQuestion)
 	}
 	text, err := x.object(x.truth)
 	if err != nil {

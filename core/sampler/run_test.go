@@ -225,8 +225,8 @@ func TestCutJournal(t *testing.T) {
 
 func TestQuestionFails(t *testing.T) {
 	p := &parrot{fail: map[string]error{"q1": errors.New("too long")}}
-	got, s, err := sampled(t, questions(3), p, options(t))
-	if err != nil || s.Failed != 1 || strings.Count(got, "\n") != 2 || strings.Contains(got, "q1") {
+	got, s, err := sampled(t, questions(3)+`{"response": "an answer to nothing"}`, p, options(t))
+	if err != nil || s.Failed != 2 || strings.Count(got, "\n") != 2 || strings.Contains(got, "q1") {
 		t.Errorf("%v, %+v\n%s", err, s, got)
 	}
 	o := options(t)

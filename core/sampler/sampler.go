@@ -12,6 +12,7 @@ package sampler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -67,6 +68,9 @@ func Run(ctx context.Context, rows *dataset.Dataset, engine func() (Engine, erro
 			return s, err
 		}
 	}
+	if o.Progress != nil {
+		o.Progress(s)
+	}
 	for len(open) > 0 {
 		n := min(o.Batch, len(open))
 		if err := r.batch(ctx, open[:n]); err != nil {
@@ -109,6 +113,11 @@ func (r *run) batch(ctx context.Context, indexes []int) error {
 	var asked []*row
 	for _, i := range indexes {
 		x, err := readRow(r.rows, i, r.System)
+		if errors.Is(err, errNoQuestion) && !r.Strict {
+			slog.Warn("a row is left out", "row", err)
+			r.summary.Failed++
+			continue
+		}
 		if err != nil {
 			return err
 		}

@@ -109,7 +109,7 @@ func (s *Summary) String() string {
 	}
 	line("questions", "%d%s, in %s", s.Done, note, s.Elapsed.Round(time.Second/10))
 	if s.Failed > 0 {
-		line("failed", "%d questions got no answer and are left out; the log says why", s.Failed)
+		line("failed", "%d rows got no answer and are left out; the log says why", s.Failed)
 	}
 	note = ""
 	if s.Cached > 0 {
