@@ -55,7 +55,7 @@ func Export(c Config, o ExportOptions, reg *registry.Registry, out io.Writer) (s
 		if o.ToPeftFormat {
 			m, t, err = peftForm(&c, reg)
 		} else {
-			m, t, err = adapted(&c, reg)
+			m, t, err = loadAdapted(&c, reg)
 		}
 		if err != nil || !o.MergeLora {
 			return err
@@ -305,7 +305,7 @@ func abs(x float64) float64 { return max(x, -x) }
 func peftForm(c *Config, reg *registry.Registry) (*model.Model, *tuned, error) {
 	base := *c
 	base.Adapters = nil
-	m, _, err := adapted(&base, reg)
+	m, _, err := loadAdapted(&base, reg)
 	if err != nil {
 		return nil, nil, err
 	}

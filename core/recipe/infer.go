@@ -9,12 +9,10 @@ import (
 	"os"
 
 	"swiftgo/api"
-	"swiftgo/core/autograd"
 	"swiftgo/core/dataset"
 	"swiftgo/core/model"
 	"swiftgo/core/registry"
 	"swiftgo/core/template"
-	"swiftgo/core/tokenizer"
 )
 
 // InferOptions are the settings of Infer beside those of a run.
@@ -75,54 +73,11 @@ func Infer(ctx context.Context, c Config, o InferOptions, reg *registry.Registry
 		return nil, err
 	}
 	defer rows.Close()
-	m, enc, err := answering(&c, reg)
+	m, enc, err := loadAnswering(&c, reg)
 	if err != nil {
 		return nil, err
 	}
 	return answer(ctx, m, enc, rows, orm, o)
-}
-
-// answering loads the model that is to answer, with its adapter, and what writes
-// the questions for it.
-func answering(c *Config, reg *registry.Registry) (*model.Model, *template.Encoder, error) {
-	tok, err := tokenizer.Load(c.Model)
-	if err != nil {
-		return nil, nil, err
-	}
-	chat, err := template.Find(c.Template, c.UseChatTemplate, tok)
-	if err != nil {
-		return nil, nil, err
-	}
-	m, _, err := adapted(c, reg)
-	if err != nil {
-		return nil, nil, err
-	}
-	return m, &template.Encoder{Chat: chat, Tokenizer: tok, System: c.System, Vocab: m.Config.VocabSize}, nil
-}
-
-// adapted loads a model and the adapter of --adapters, if there is one, by the
-// tuner that made it: the one that its checkpoint names, or --tuner_type.
-func adapted(c *Config, reg *registry.Registry) (*model.Model, *tuned, error) {
-	if len(c.Adapters) > 1 {
-		return nil, nil, fmt.Errorf("--adapters names %d directories, want one", len(c.Adapters))
-	}
-	e, err := autograd.NewEngine(c.Threads)
-	if err != nil {
-		return nil, nil, err
-	}
-	m, err := model.Load(c.Model, e)
-	if err != nil || len(c.Adapters) == 0 {
-		return m, nil, err
-	}
-	if err := fromAdapter(c, c.Adapters[0]); err != nil {
-		return nil, nil, err
-	}
-	t, err := reg.Tuner(c.TunerType)
-	if err != nil {
-		return nil, nil, err
-	}
-	tuned, err := tune(c, m, t)
-	return m, tuned, err
 }
 
 // messages returns a conversation as reward models see it.

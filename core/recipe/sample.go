@@ -20,7 +20,6 @@ import (
 	"swiftgo/core/registry"
 	"swiftgo/core/report"
 	"swiftgo/core/sampler"
-	"swiftgo/core/template"
 	"swiftgo/core/trainer"
 )
 
@@ -119,7 +118,7 @@ func Sample(ctx context.Context, c Config, o SampleOptions, reg *registry.Regist
 			slog.Warn("the native engine takes the most likely tokens, so that all answers to a question are the same", "temperature", o.Temperature)
 		}
 		engine = func() (sampler.Engine, error) {
-			m, enc, err := answering(&c, reg)
+			m, enc, err := loadAnswering(&c, reg)
 			return &native{m, enc, o.MaxNewTokens}, err
 		}
 	case "client":
@@ -289,48 +288,4 @@ func (o *SampleOptions) client(model string) (*sampler.Client, error) {
 		}
 	}
 	return sampler.NewClient(client)
-}
-
-// native answers with a model in memory.
-type native struct {
-	m     *model.Model
-	enc   *template.Encoder
-	limit int
-}
-
-// Answer answers the questions together.
-func (n *native) Answer(ctx context.Context, qs []sampler.Question, got func(i int, a sampler.Answers) error) error {
-	var prompts [][]int32
-	var asked []int // the question of each prompt
-	for i, q := range qs {
-		ids, err := n.enc.Prompt(q.Conversation)
-		if most := n.m.Config.MaxLength(); err == nil && len(ids) >= most {
-			err = fmt.Errorf("the question has %d tokens, and the model takes less than %d", len(ids), most)
-		}
-		if err == nil {
-			prompts, asked = append(prompts, ids), append(asked, i)
-		} else if err := got(i, sampler.Answers{Err: err}); err != nil {
-			return err
-		}
-	}
-	for k, answers := range n.generate(prompts, asked, qs) {
-		var a sampler.Answers
-		for _, ids := range answers {
-			a.Answers = append(a.Answers, sampler.Answer{Text: n.enc.Tokenizer.Decode(ids, true), Tokens: len(ids), Truncated: len(ids) == n.limit})
-		}
-		if err := got(asked[k], a); err != nil {
-			return err
-		}
-	}
-	return ctx.Err()
-}
-
-// generate returns the answers to each prompt, as many as its question asks for.
-// They are the most likely tokens, and so all the same.
-func (n *native) generate(prompts [][]int32, asked []int, qs []sampler.Question) [][][]int32 {
-	out := make([][][]int32, len(prompts))
-	for k, ids := range n.m.Generate(prompts, n.limit, n.enc.Stop()) {
-		out[k] = slices.Repeat([][]int32{ids}, qs[asked[k]].N)
-	}
-	return out
 }
