@@ -150,8 +150,8 @@ func TestMergeLoRA(t *testing.T) {
 	}
 }
 
-// saved makes an adapter of a tuner of tuners, whose numbers are not 1.
-func saved(t *testing.T, tuner string) string {
+// savedAdapter makes an adapter of a tuner of tuners, whose numbers are not 1.
+func savedAdapter(t *testing.T, tuner string) string {
 	t.Helper()
 	dir := t.TempDir()
 	e, err := autograd.NewEngine(0)
@@ -188,7 +188,7 @@ func TestMergeOthers(t *testing.T) {
 		"values": "", "head": "", "bias": "",
 		"square": "does what no matrix can", "offset": "makes something of nothing, and the layer has no bias",
 	} {
-		adapter := saved(t, tuner)
+		adapter := savedAdapter(t, tuner)
 		dir, err := export(t, "qwen2", tuner, adapter, ExportOptions{MergeLora: true}, nil)
 		if want != "" {
 			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "tuner "+tuner+" cannot be merged: model.layers.0.") {
@@ -288,7 +288,7 @@ func TestPeftFormat(t *testing.T) {
 			}
 		}
 	}
-	if _, err := export(t, "qwen2", "values", saved(t, "values"), ExportOptions{ToPeftFormat: true}, nil); err == nil || !strings.Contains(err.Error(), "which PEFT does not read") {
+	if _, err := export(t, "qwen2", "values", savedAdapter(t, "values"), ExportOptions{ToPeftFormat: true}, nil); err == nil || !strings.Contains(err.Error(), "which PEFT does not read") {
 		t.Errorf("%v", err)
 	}
 }
