@@ -19,8 +19,8 @@ var levels = map[string]int{
 	"core/model": 3, "core/template": 3,
 	"core/dataset": 4,
 	"core/trainer": 5, "core/sampler": 5,
-	"core/recipe":  6,
-	"cmd/swiftgo":  7,
+	"core/recipe": 6,
+	"cmd/swiftgo": 7,
 }
 
 // only says what of ours a package may import at most, where that is less than

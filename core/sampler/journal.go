@@ -164,6 +164,7 @@ func (j *journal) write(e entry) error {
 	}
 	if e.Scored != nil {
 		j.at[e.Row] = j.end
+		delete(j.sampled, e.Row)
 	}
 	j.end += int64(b.Len())
 	return nil
