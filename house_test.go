@@ -18,7 +18,7 @@ var levels = map[string]int{
 	"core/autograd": 2, "loader/build": 2,
 	"core/model": 3, "core/template": 3,
 	"core/dataset": 4, "core/generate": 4,
-	"core/trainer": 5, "core/server": 5,
+	"core/trainer": 5, "core/server": 5, "core/sampler": 5,
 	"core/recipe": 6,
 	"cmd/swiftgo": 7,
 }

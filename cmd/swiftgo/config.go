@@ -147,12 +147,16 @@ func (s *settings) load(flags *pflag.FlagSet, defaults recipe.Config) (recipe.Co
 		return c, nil, err
 	}
 	own := map[string]map[string]any{}
+	command := commandFlags{flags, map[string]string{}}
 	if path, _ := flags.GetString("config"); path != "" {
-		if err := loadFile(k, path, own); err != nil {
+		if err := loadFile(k, path, own, command); err != nil {
 			return c, nil, err
 		}
 	}
-	if err := loadEnv(k); err != nil {
+	if err := loadEnv(k, command); err != nil {
+		return c, nil, err
+	}
+	if err := command.set(); err != nil {
 		return c, nil, err
 	}
 	if err := k.Load(posflag.ProviderWithFlag(flags, "\x00", k, func(f *pflag.Flag) (string, any) {
@@ -184,8 +188,48 @@ func (s *settings) load(flags *pflag.FlagSet, defaults recipe.Config) (recipe.Co
 	return c, own, nil
 }
 
+// commandFlags are the settings of a command beside those of a run.
+type commandFlags struct {
+	*pflag.FlagSet
+	values map[string]string // of the file and the environment, by the flag
+}
+
+// takes reports whether name is such a setting, and takes its value if it is.
+func (f commandFlags) takes(name string, value any) bool {
+	if known(name) || name == "config" || name == "help" || f.Lookup(name) == nil {
+		return false
+	}
+	switch v := value.(type) {
+	case []any:
+		var parts []string
+		for _, x := range v {
+			parts = append(parts, fmt.Sprint(x))
+		}
+		f.values[name] = strings.Join(parts, ",")
+	case map[string]any: // JSON on the command line
+		text, _ := json.Marshal(v) // it was read from such a text
+		f.values[name] = string(text)
+	default:
+		f.values[name] = fmt.Sprint(v)
+	}
+	return true
+}
+
+// set gives the flags that were not given their values.
+func (f commandFlags) set() error {
+	for name, value := range f.values {
+		if f.Changed(name) {
+			continue
+		}
+		if err := f.Set(name, value); err != nil {
+			return fmt.Errorf("%s in the file of --config or in the environment: %w", name, err)
+		}
+	}
+	return nil
+}
+
 // loadFile reads a file of settings; a section is the settings of an extension.
-func loadFile(k *koanf.Koanf, path string, own map[string]map[string]any) error {
+func loadFile(k *koanf.Koanf, path string, own map[string]map[string]any, command commandFlags) error {
 	parsers := map[string]koanf.Parser{".yaml": yaml.Parser(), ".yml": yaml.Parser(), ".json": jsonparser.Parser(), ".toml": toml.Parser()}
 	parser, ok := parsers[filepath.Ext(path)]
 	if !ok {
@@ -196,6 +240,9 @@ func loadFile(k *koanf.Koanf, path string, own map[string]map[string]any) error 
 		return fmt.Errorf("--config %s: %w", path, err)
 	}
 	for name, v := range f.Raw() {
+		if command.takes(name, v) {
+			continue
+		}
 		if section, ok := v.(map[string]any); ok && !known(name) {
 			own[name] = section
 			continue
@@ -217,7 +264,7 @@ func loadFile(k *koanf.Koanf, path string, own map[string]map[string]any) error 
 	return nil
 }
 
-func loadEnv(k *koanf.Koanf) error {
+func loadEnv(k *koanf.Koanf, command commandFlags) error {
 	e := koanf.New("\x00")
 	err := e.Load(env.Provider("\x00", env.Opt{Prefix: "SWIFTGO_", TransformFunc: func(key, value string) (string, any) {
 		if slices.Contains(engineEnv, key) {
@@ -229,6 +276,9 @@ func loadEnv(k *koanf.Koanf) error {
 		return err
 	}
 	for name, v := range e.Raw() {
+		if command.takes(name, v) {
+			continue
+		}
 		if !known(name) {
 			return fmt.Errorf("the environment has SWIFTGO_%s: no setting %q%s", strings.ToUpper(name), name, didYouMean(name))
 		}

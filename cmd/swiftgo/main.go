@@ -48,7 +48,8 @@ func run(argv []string) (code int) {
 	}
 	root.SetFlagErrorFunc(nearestFlag)
 	settings := &settings{}
-	root.AddCommand(trainCommand("sft", settings), trainCommand("pt", settings), inferCommand(settings), deployCommand(settings), dataCommand(settings), pluginCommand(settings),
+	root.AddCommand(trainCommand("sft", settings), trainCommand("pt", settings), inferCommand(settings), sampleCommand(settings), deployCommand(settings), exportCommand(settings),
+		dataCommand(settings), pluginCommand(settings),
 		quickstartCommand(), benchCommand(), envCommand(), versionCommand())
 	argv, err := settings.take(root, argv)
 	if err == nil {

@@ -281,16 +281,25 @@ func (d *Dataset) Len() int { return len(d.refs) }
 // Row reads row i. It may be called from several goroutines.
 func (d *Dataset) Row(i int) (*Row, error) {
 	r := d.refs[i]
-	f := d.files[r.file()]
-	data := make([]byte, r.length)
-	if _, err := f.data.ReadAt(data, r.at()); err != nil {
-		return nil, fmt.Errorf("%s: %w; the file has changed since it was opened", f.source(r.n), err)
+	f, data, err := d.bytes(r)
+	if err != nil {
+		return nil, err
 	}
 	row, err := f.parse(r.n, data, d.options)
 	if err != nil && !d.options.Lazy {
 		return nil, fmt.Errorf("%s: %w; the file has changed since it was opened", f.source(r.n), err)
 	}
 	return &row, err
+}
+
+// bytes returns what stands in the file of a row.
+func (d *Dataset) bytes(r ref) (*file, []byte, error) {
+	f := d.files[r.file()]
+	data := make([]byte, r.length)
+	if _, err := f.data.ReadAt(data, r.at()); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w; the file has changed since it was opened", f.source(r.n), err)
+	}
+	return f, data, nil
 }
 
 // Close closes the files. The datasets that Split made have the same ones.

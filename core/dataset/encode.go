@@ -45,7 +45,7 @@ func (e *encoding) row(i int) (r encoded) {
 		r.lost = r.row == nil || !e.rows.options.Lazy
 		return r
 	}
-	if r.row.Columns["images"] != nil {
+	if r.row.HasImages() {
 		r.err = errImages
 		return r
 	}

@@ -124,6 +124,12 @@ func (cols columns) row(rename map[string]string) (Row, error) {
 	return row, nil
 }
 
+// HasImages reports whether the row has images, which no model here sees.
+func (r *Row) HasImages() bool {
+	list, _ := r.Columns["images"].([]any)
+	return len(list) > 0
+}
+
 // image is an image as datasets of transformers have it.
 type image struct {
 	Bytes []byte  `json:"bytes"`
@@ -140,6 +146,9 @@ func (cols columns) images() ([]image, error) {
 			continue
 		}
 		delete(cols, name)
+		if images == nil {
+			images = []image{} // a column that is there and empty
+		}
 		var list []json.RawMessage
 		if json.Unmarshal(raw, &list) != nil {
 			list = []json.RawMessage{raw}
@@ -197,10 +206,13 @@ func notObject(data []byte, err error) error {
 	return bad("not a JSON object", "the row is %.40s, want a JSON object", data)
 }
 
+// conversations are the names of the column of messages.
+var conversations = []string{messagesColumn, "conversations", "conversation"}
+
 // conversation reads the messages and takes the columns that it read out of
 // cols.
 func (cols columns) conversation(images *[]image) (Row, error) {
-	for _, name := range []string{"messages", "conversations", "conversation"} {
+	for _, name := range conversations {
 		if raw, ok := cols[name]; ok {
 			delete(cols, name)
 			return cols.fromMessages(name, raw, images)

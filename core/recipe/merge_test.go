@@ -3,6 +3,7 @@ package recipe
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -17,8 +18,6 @@ import (
 	"swiftgo/core/model"
 	"swiftgo/core/registry"
 )
-
-const models = "../model/testdata"
 
 // setup returns the settings of a run with a tuner, and what it can choose from.
 func setup(t *testing.T, family, tuner string, own map[string]any) (*Config, *registry.Registry) {
@@ -86,6 +85,13 @@ func far(a, b []float32) (worst float64) {
 	return worst
 }
 
+// merged exports the model of the settings with its adapter merged.
+func merged(c *Config, reg *registry.Registry, dir string) error {
+	c.OutputDir = dir
+	_, err := Export(*c, ExportOptions{MergeLora: true}, reg, io.Discard)
+	return err
+}
+
 // TestMerge has every tuner's adapter saved, loaded and merged: the model that
 // is written says what the tuned one said.
 func TestMerge(t *testing.T) {
@@ -105,7 +111,6 @@ func TestMerge(t *testing.T) {
 		{"llama", "bone", map[string]any{"rank": 16, "init_weights": "bat"}},
 		{"qwen2", "llamapro", map[string]any{"num_new_blocks": 3}},
 		{"qwen3", "llamapro", map[string]any{"num_new_blocks": 2, "num_groups": 1}},
-		{"llama", "full", map[string]any{"freeze_parameters_ratio": 0.5}},
 	} {
 		t.Run(k.tuner+" "+k.family, func(t *testing.T) {
 			c, reg := setup(t, k.family, k.tuner, k.own)
@@ -121,14 +126,14 @@ func TestMerge(t *testing.T) {
 			}
 			c, reg = setup(t, k.family, k.tuner, nil)
 			c.Adapters = []string{dir}
-			merged := filepath.Join(t.TempDir(), "merged")
-			if err := Merge(*c, reg, merged); err != nil {
+			out := filepath.Join(t.TempDir(), "merged")
+			if err := merged(c, reg, out); err != nil {
 				t.Fatal(err)
 			}
-			if d := far(tuned, says(load(t, merged))); !(d < 1e-4) {
+			if d := far(tuned, says(load(t, out))); !(d < 1e-4) {
 				t.Errorf("the merged model's logits differ by %g, want less than 1e-4", d)
 			}
-			if _, err := os.Stat(filepath.Join(merged, "tokenizer.json")); err != nil {
+			if _, err := os.Stat(filepath.Join(out, "tokenizer.json")); err != nil {
 				t.Error(err)
 			}
 			if more := filepath.Join(dir, "converted", "default"); k.own["init_weights"] != nil && k.tuner == "lora" {
@@ -146,7 +151,7 @@ func TestMerge(t *testing.T) {
 					t.Errorf("the adapter as a plain LoRA: logits differ by %g, want less than 1e-4", d)
 				}
 			}
-			if err := Merge(*c, reg, merged); err == nil || !strings.Contains(err.Error(), "is there already") {
+			if err := merged(c, reg, out); err == nil || !strings.Contains(err.Error(), "is there already") {
 				t.Errorf("a folder that is there: %v", err)
 			}
 		})
@@ -156,7 +161,7 @@ func TestMerge(t *testing.T) {
 // TestMergeRefuses sees that what cannot be merged is said, and nothing left.
 func TestMergeRefuses(t *testing.T) {
 	c, reg := setup(t, "llama", "lora", nil)
-	if err := Merge(*c, reg, filepath.Join(t.TempDir(), "x")); err == nil || !strings.Contains(err.Error(), "--adapters names 0") {
+	if err := merged(c, reg, filepath.Join(t.TempDir(), "x")); err == nil || !strings.Contains(err.Error(), "--adapters is missing") {
 		t.Errorf("no adapter: %v", err)
 	}
 	c, reg = setup(t, "qwen2", "lora", map[string]any{"target_modules": "lm_head"}) // its weight is the embedding's
@@ -166,7 +171,7 @@ func TestMergeRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Adapters = []string{dir}
-	if err := Merge(*c, reg, filepath.Join(out, "merged")); err == nil || !strings.Contains(err.Error(), "lm_head has the weight model.embed_tokens.weight") {
+	if err := merged(c, reg, filepath.Join(out, "merged")); err == nil || !strings.Contains(err.Error(), "lm_head has the weight model.embed_tokens.weight") {
 		t.Errorf("a weight that is used twice: %v", err)
 	}
 	if left, err := os.ReadDir(out); err != nil || len(left) > 0 {

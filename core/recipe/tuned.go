@@ -215,15 +215,7 @@ func (t *tuned) load(dir string) error {
 		}
 		return t.loadModel(dir)
 	}
-	a := &api.Adapter{}
-	if err := checkpoint.ReadJSON(filepath.Join(dir, adapterConfig), &a.Config); err != nil {
-		return err
-	}
-	var err error
-	a.Tensors, err = readTensors(filepath.Join(dir, masterWeights))
-	if errors.Is(err, os.ErrNotExist) {
-		a.Tensors, err = readTensors(filepath.Join(dir, adapterWeights))
-	}
+	a, err := readAdapter(dir)
 	if err != nil {
 		return err
 	}
@@ -246,6 +238,21 @@ func (t *tuned) load(dir string) error {
 		}
 	}
 	return nil
+}
+
+// readAdapter reads an adapter, with its weights in float32 where they are saved
+// in less.
+func readAdapter(dir string) (*api.Adapter, error) {
+	a := &api.Adapter{}
+	if err := checkpoint.ReadJSON(filepath.Join(dir, adapterConfig), &a.Config); err != nil {
+		return nil, err
+	}
+	var err error
+	a.Tensors, err = readTensors(filepath.Join(dir, masterWeights))
+	if errors.Is(err, os.ErrNotExist) {
+		a.Tensors, err = readTensors(filepath.Join(dir, adapterWeights))
+	}
+	return a, err
 }
 
 // loadModel takes the weights of a checkpoint that is a whole model.
@@ -299,18 +306,21 @@ func SaveModel(m *model.Model, dir string, dtype checkpoint.Dtype, shard int64) 
 }
 
 // configOf returns the config.json that the model came with, with the dtype of
-// the weights and the layers that there are now.
+// the weights, the layers that there are now, and whether the output projection
+// is the embedding.
 func configOf(m *model.Model, text []byte, dtype checkpoint.Dtype) ([]byte, error) {
 	var config map[string]json.RawMessage
 	if err := json.Unmarshal(text, &config); err != nil {
 		return nil, err
 	}
-	name := map[checkpoint.Dtype]string{checkpoint.F32: "float32", checkpoint.BF16: "bfloat16", checkpoint.F16: "float16"}[dtype]
 	key := "torch_dtype"
 	if _, ok := config["dtype"]; ok {
 		key = "dtype"
 	}
-	config[key], _ = json.Marshal(name)
+	config[key], _ = json.Marshal(dtypeName(dtype))
+	if _, ok := config["tie_word_embeddings"]; ok {
+		config["tie_word_embeddings"], _ = json.Marshal(m.Config.Tied)
+	}
 	config["num_hidden_layers"], _ = json.Marshal(m.Layers)
 	var kinds []string // of each layer's attention; they are all alike here
 	if json.Unmarshal(config["layer_types"], &kinds) == nil && len(kinds) > 0 {

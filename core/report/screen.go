@@ -91,6 +91,46 @@ func Tasks(out io.Writer) func(task string, total int64) (add func(n int64), don
 	}
 }
 
+// Bar shows how much of a task is done, and a text that changes: on a terminal a
+// bar, elsewhere a line every ten seconds.
+type Bar struct {
+	out  io.Writer
+	task string
+	bar  *progressbar.ProgressBar // nil off a terminal, and until there is something to show
+	seen time.Time
+}
+
+// NewBar returns a bar for a task, whose things are called what task says.
+func NewBar(out io.Writer, task string) *Bar { return &Bar{out: out, task: task, seen: time.Now()} }
+
+// Show says that so many things of all are done.
+func (b *Bar) Show(done, all int, text string) {
+	switch {
+	case isTerminal(b.out):
+		if b.bar == nil {
+			b.bar = progressbar.NewOptions(all,
+				progressbar.OptionSetWriter(b.out),
+				progressbar.OptionSetWidth(24),
+				progressbar.OptionShowCount(),
+				progressbar.OptionShowDescriptionAtLineEnd(),
+				progressbar.OptionThrottle(time.Second/10),
+				progressbar.OptionClearOnFinish())
+		}
+		b.bar.Describe(text)
+		b.bar.Set(done)
+	case time.Since(b.seen) >= 10*time.Second:
+		b.seen = time.Now()
+		fmt.Fprintf(b.out, "%d of %d %s, %s\n", done, all, b.task, text)
+	}
+}
+
+// Close takes the bar away.
+func (b *Bar) Close() {
+	if b.bar != nil {
+		b.bar.Finish()
+	}
+}
+
 func isTerminal(out io.Writer) bool {
 	file, ok := out.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))

@@ -149,7 +149,7 @@ func conversation(messages, tools json.RawMessage) (*template.Conversation, erro
 	if err != nil {
 		return nil, bad("%v", err)
 	}
-	if parsed.Columns["images"] != nil {
+	if parsed.HasImages() {
 		return nil, bad(`messages have content of type "image_url" or "image", and the models here read text`)
 	}
 	return &parsed.Conversation, nil
