@@ -28,6 +28,7 @@ type TokenLoss struct {
 // CrossEntropy is the loss of hidden states x [n, h] whose logits are x·wᵀ, for the output projection w [vocab, h].
 // Only a block of logits exists at any time, and tokens with the label Ignore cost nothing.
 func CrossEntropy(p *Pool, hidden int, x, w []float32, labels []int32, out TokenLoss) {
+	defer begin(LossPart).end()
 	t := newLossRows("CrossEntropy", hidden, x, w, labels, nil)
 	n := len(labels)
 	checkLen("CrossEntropy", "Loss", out.Loss, n)
@@ -98,6 +99,7 @@ func CrossEntropy(p *Pool, hidden int, x, w []float32, labels []int32, out Token
 // CrossEntropyBackwardW adds the gradient of Σ dloss·loss to the output projection to dw [vocab, h]. lse is the LSE of
 // CrossEntropy with the same x, w and labels; dloss [n].
 func CrossEntropyBackwardW(p *Pool, hidden int, x, w []float32, labels []int32, lse, dloss, dw []float32) {
+	defer begin(LossPart).end()
 	checkLen("CrossEntropyBackwardW", "lse", lse, len(labels))
 	checkLen("CrossEntropyBackwardW", "dloss", dloss, len(labels))
 	checkLen("CrossEntropyBackwardW", "dw", dw, len(w))

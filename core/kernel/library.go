@@ -90,6 +90,7 @@ func MatMul(transA, transB bool, m, n, k int, a []float32, lda int, b []float32,
 	if m == 0 || n == 0 {
 		return
 	}
+	defer begin(MatMulPart).end()
 	if k == 0 {
 		for i := 0; i < m && !acc; i++ {
 			clear(c[i*ldc:][:n])

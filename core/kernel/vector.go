@@ -7,6 +7,7 @@ import "fmt"
 
 // Add is y = a + b. y may be a or b.
 func Add(p *Pool, a, b, y []float32) {
+	defer begin(RowsPart).end()
 	checkLen("Add", "a", a, len(y))
 	checkLen("Add", "b", b, len(y))
 	p.flat(len(y), func(i, j int) { C.k_add(C.long(j-i), cfloat(a[i:]), cfloat(b[i:]), cfloat(y[i:])) })

@@ -61,6 +61,11 @@ func New(dir string, e *autograd.Engine, seed int64) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	return Random(dir, c, e, seed)
+}
+
+// Random is New with the configuration given.
+func Random(dir string, c *Config, e *autograd.Engine, seed int64) (*Model, error) {
 	r := rand.New(rand.NewPCG(uint64(seed), 0))
 	return build(dir, c, e, func(name string, shape ...int) ([]float32, error) {
 		data := make([]float32, tensor.Shape(shape).TotalSize())
