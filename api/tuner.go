@@ -209,19 +209,28 @@ func (p *Param) Frozen() bool { return !p.needs }
 // row-major order. It does not call f where there is no gradient.
 func (p *Param) Update(f func(w, g []float32)) {
 	if g := p.Grad(); g != nil {
-		f(p.value.Float32s(), g)
+		f(p.own(), g)
 	}
 }
 
 // Set gives f the elements of the value, to fill in.
-func (p *Param) Set(f func(w []float32)) { f(p.value.Float32s()) }
+func (p *Param) Set(f func(w []float32)) { f(p.own()) }
+
+// own returns the elements of the value, to change: from now on they are
+// float32, whatever they were kept in.
+func (p *Param) own() []float32 {
+	if p.value.Dtype() != tensor.Float32 {
+		p.value = tensor.New(tensor.WithShape(p.Shape()...), tensor.WithBacking(floats(p.value)), tensor.WithEngine(p.value.Engine()))
+	}
+	return p.value.Float32s()
+}
 
 // Assign copies t, which must have p's shape, into p.
 func (p *Param) Assign(t *tensor.Dense) error {
 	if !t.Shape().Eq(p.Shape()) {
 		return fmt.Errorf("%s has shape %v, want %v", p.Name, t.Shape(), p.Shape())
 	}
-	copy(p.value.Float32s(), t.Float32s())
+	copy(p.own(), t.Float32s())
 	return nil
 }
 

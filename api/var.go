@@ -15,6 +15,7 @@ import (
 // an operation lives until the end of the training step.
 type Var struct {
 	value *tensor.Dense
+	later *later // the value, where it is not computed yet
 	grad  *tensor.Dense
 	needs bool // whether a gradient flows into it
 	leaf  bool // whether its gradient outlives the step
@@ -55,11 +56,23 @@ func Apply(value *tensor.Dense, back func(grad *tensor.Dense) []*tensor.Dense, i
 	return v
 }
 
-// Value returns the tensor itself, not a copy.
-func (v *Var) Value() *tensor.Dense { return v.value }
+// Value returns the tensor itself, not a copy. A frozen weight may be kept in
+// another type than float32: Data converts it.
+func (v *Var) Value() *tensor.Dense {
+	if l := v.later; l != nil {
+		v.later = nil
+		if l.e != nil {
+			v.value = l.e.New(l.shape...)
+		} else {
+			v.value = Full(0, l.shape...)
+		}
+		l.compute(v.value, false)
+	}
+	return v.value
+}
 
 // Data returns the elements of the value in row-major order, for reading.
-func (v *Var) Data() []float32 { return v.value.Float32s() }
+func (v *Var) Data() []float32 { return floats(v.Value()) }
 
 // Grad returns the elements of the gradient, for reading; nil before Backward
 // and for a Var that it did not reach. Only parameters keep theirs.
@@ -90,10 +103,15 @@ func (v *Var) ClearGrad() {
 func (v *Var) Needs() bool { return v.needs }
 
 // Shape returns the lengths of the axes.
-func (v *Var) Shape() tensor.Shape { return v.value.Shape() }
+func (v *Var) Shape() tensor.Shape {
+	if v.later != nil {
+		return v.later.shape
+	}
+	return v.value.Shape()
+}
 
 // Detach returns v's value as a constant.
-func (v *Var) Detach() *Var { return Const(v.value) }
+func (v *Var) Detach() *Var { return Const(v.Value()) }
 
 // Backward adds to the gradient of every parameter that v, a single value,
 // depends on. It uses up the record of how v was computed.
@@ -104,7 +122,7 @@ func (v *Var) Backward() error {
 	if !v.needs {
 		return errors.New("backward of a value that depends on no trainable parameter")
 	}
-	v.accumulate(like(v.value, Full(1, 1)))
+	v.accumulate(like(v.Value(), Full(1, 1)))
 	order := v.order()
 	for i := len(order) - 1; i >= 0; i-- {
 		order[i].propagate()
@@ -160,7 +178,7 @@ func (v *Var) propagate() {
 
 // accumulate adds g to the gradient of v. It may keep g, but not change it.
 func (v *Var) accumulate(g *tensor.Dense) {
-	if v.value.Size() != g.Size() {
+	if v.Shape().TotalSize() != g.Size() {
 		panic(&ShapeError{"gradient", []tensor.Shape{v.Shape(), g.Shape()}})
 	}
 	if !v.leaf && !v.has {
@@ -168,16 +186,11 @@ func (v *Var) accumulate(g *tensor.Dense) {
 		return
 	}
 	v.AddGrad(func(sum *tensor.Dense, add bool) {
-		s, x := sum.Float32s(), g.Float32s()
 		if !add {
-			copy(s, x)
+			copy(sum.Float32s(), g.Float32s())
 			return
 		}
-		rows(engineOf(v), len(s), func(from, to int) {
-			for i, y := range x[from:to] {
-				s[from+i] += y
-			}
-		})
+		addTo(engineOf(v), sum, g)
 	})
 }
 

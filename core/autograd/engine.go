@@ -11,6 +11,8 @@ package autograd
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"unsafe"
 
 	"gorgonia.org/tensor"
@@ -92,12 +94,59 @@ func (e *Engine) Gemm(transA, transB bool, a, b, c *tensor.Dense, add bool) {
 	kernel.MatMul(transA, transB, m, n, k, a.Float32s(), lda, b.Float32s(), ldb, add, c.Float32s(), n)
 }
 
+// Accumulate adds the elements of x to those of sum.
+func (e *Engine) Accumulate(sum, x *tensor.Dense) { kernel.AddTo(e.pool, x.Float32s(), sum.Float32s()) }
+
+// gradients calls f with memory for the gradients of vs, all of whose elements
+// it sets: that of the gradients themselves, or, where there is something to be
+// added to or no gradient is wanted, some that is taken back afterwards.
+func (e *Engine) gradients(f func(d [][]float32), vs ...*api.Var) {
+	d := make([][]float32, len(vs))
+	var next func(i int)
+	next = func(i int) {
+		if i == len(vs) {
+			f(d)
+			return
+		}
+		aside := func() {
+			d[i] = e.arena.Alloc(vs[i].Shape().TotalSize())
+			next(i + 1)
+		}
+		switch v, first := vs[i], slices.Index(vs, vs[i]); {
+		case !v.Needs():
+			aside()
+		case first < i:
+			aside()
+			kernel.AddTo(e.pool, d[i], d[first])
+		default:
+			v.AddGrad(func(sum *tensor.Dense, add bool) {
+				if d[i] = sum.Float32s(); !add {
+					next(i + 1)
+					d[i] = nil
+					return
+				}
+				aside()
+				kernel.AddTo(e.pool, d[i], sum.Float32s())
+			})
+		}
+		e.arena.Free(d[i])
+	}
+	next(0)
+}
+
 // SumSquares returns the sum of the squares of t's elements.
 func (e *Engine) SumSquares(t *tensor.Dense) float64 {
 	if t == nil {
 		return 0
 	}
 	return kernel.SumSquares(e.pool, t.Float32s())
+}
+
+// AdamW moves a parameter w with gradient g, in the given step from 1 of the
+// optimizer; avg and avgSq are the averages of its gradients.
+func (e *Engine) AdamW(w, g, avg, avgSq []float32, lr, beta1, beta2, epsilon, decay float64, step int) {
+	kernel.AdamW{LR: lr, Beta1: beta1, Beta2: beta2, Eps: epsilon, WeightDecay: decay, GradScale: 1,
+		Correction1: 1 - math.Pow(beta1, float64(step)), Correction2: 1 - math.Pow(beta2, float64(step))}.Update(e.pool, w, g, avg, avgSq)
 }
 
 // Scale multiplies t's elements, in place.

@@ -18,6 +18,10 @@ const char *openblas_core(void);
 void openblas_product(int ta, int tb, long m, long n, long k, const float *a, long lda, const float *b, long ldb, int acc,
                       float *c, long ldc);
 
+// Row-major C[m,n] (+)= op(A) op(B) by oneDNN without preparing it. 0 is success.
+int onednn_small(int ta, int tb, long m, long n, long k, const float *a, long lda, const float *b, long ldb, int acc, float *c,
+                 long ldc);
+
 // A prepared product of oneDNN. All products share one scratch buffer: one call at a time.
 typedef struct product product;
 product *product_new(int dta, int dtb, int dtc, int ta, int tb, long m, long n, long k, long lda, long ldb, long ldc, int acc);

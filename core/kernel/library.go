@@ -151,6 +151,10 @@ func openFirst(files []string, install string, open func(path *C.char) *C.char) 
 // maxProducts bounds the cache of prepared products: ragged token counts make many shapes.
 const maxProducts = 4096
 
+// smallProduct is the number of multiplications up to which a product is not prepared: that takes longer than a few
+// such products, and with sequences of many lengths hardly one comes twice.
+var smallProduct = 1 << 25
+
 type productKey struct {
 	transA, transB, acc    bool
 	m, n, k, lda, ldb, ldc int
@@ -175,6 +179,12 @@ func openOneDNN(threads int) (*library, error) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
+		if m*n*k <= smallProduct {
+			if C.onednn_small(cbool(transA), cbool(transB), C.long(m), C.long(n), C.long(k), cfloat(a), C.long(lda), cfloat(b), C.long(ldb), cbool(acc), cfloat(c), C.long(ldc)) != 0 {
+				panic(fmt.Sprintf("kernel: oneDNN %s failed in the small product [%d,%d]·[%d,%d]", lib.Version, m, k, k, n))
+			}
+			return
+		}
 		key := productKey{transA, transB, acc, m, n, k, lda, ldb, ldc}
 		p := products[key]
 		if p == nil {

@@ -41,6 +41,13 @@ func skipWithoutLibrary(t *testing.T) {
 
 func TestMatMul(t *testing.T) {
 	skipWithoutLibrary(t)
+	defer func(was int) { smallProduct = was }(smallProduct)
+	for _, smallProduct = range []int{smallProduct, 0} { // as they are, and all of them prepared
+		testMatMul(t)
+	}
+}
+
+func testMatMul(t *testing.T) {
 	type dims struct{ m, n, k int }
 	sizes := []dims{{1, 1, 1}, {1, 17, 5}, {17, 1, 5}, {3, 5, 1}, {29, 31, 37}, {64, 64, 64}, {1, 130, 96}, {130, 70, 8}, {8, 200, 131}}
 	for _, s := range sizes {
@@ -109,6 +116,8 @@ func TestMatMulManyShapes(t *testing.T) {
 	if Library().Name != "oneDNN" || testing.Short() {
 		t.Skip("only oneDNN prepares products")
 	}
+	defer func(was int) { smallProduct = was }(smallProduct)
+	smallProduct = 0
 	a, c := filled(1<<10, 1), make([]float32, 1)
 	for i := range maxProducts + 100 {
 		MatMul(false, false, 1, 1, 2, a, 2, a, 1+i%512, i >= 512, c, 1+i/512)

@@ -24,6 +24,10 @@ type Model struct {
 	Config *Config
 	Engine *autograd.Engine
 
+	// Checkpointing makes training keep what goes into each layer alone, and
+	// compute the layers again in the backward pass.
+	Checkpointing bool
+
 	embed  *api.Param
 	norm   *api.Param
 	head   *api.Linear
@@ -162,26 +166,48 @@ func (m *Model) Forward(ids, starts []int32) *api.Output {
 	})
 }
 
-// forward runs the layers. attend is the attention of a layer's queries, which,
-// like its keys, are turned to their positions.
-func (m *Model) forward(ids, positions []int32, attend func(layer int, q, k, v *api.Var) *api.Var) *api.Output {
-	c, e := m.Config, m.Engine
-	eps := float32(c.NormEps)
+// attention is what the queries of a layer find; they are turned to their
+// positions, as its keys are.
+type attention func(layer int, q, k, v *api.Var) *api.Var
+
+// forward runs the layers.
+func (m *Model) forward(ids, positions []int32, attend attention) *api.Output {
+	e := m.Engine
 	x := e.Embedding(m.embed.Var, ids)
-	for i := range m.layers {
-		l := &m.layers[i]
-		h := e.RMSNorm(x, l.norm1.Var, eps)
-		q, k, v := l.q.Forward(h), l.k.Forward(h), l.v.Forward(h)
-		if c.queryKeyNorm {
-			q, k = e.RMSNorm(q, l.qNorm.Var, eps), e.RMSNorm(k, l.kNorm.Var, eps)
-		}
-		q = e.Rope(q, c.Heads, c.HeadDim, m.table, positions)
-		k = e.Rope(k, c.KVHeads, c.HeadDim, m.table, positions)
-		x = e.Residual(x, l.o.Forward(attend(i, q, k, v)))
-		h = e.RMSNorm(x, l.norm2.Var, eps)
-		x = e.Residual(x, l.down.Forward(e.SwiGLU(l.gate.Forward(h), l.up.Forward(h))))
+	var seed uint64
+	if m.Training {
+		seed = m.Rand.Uint64()
 	}
-	return api.NewOutput(e.RMSNorm(x, m.norm.Var, eps), head{m})
+	for i := range m.layers {
+		f := func(x *api.Var) *api.Var {
+			if m.Training { // of its own, so that it can be repeated
+				defer func(r *rand.Rand) { m.Rand = r }(m.Rand)
+				m.Rand = rand.New(rand.NewPCG(seed, uint64(i)))
+			}
+			return m.forwardLayer(i, x, positions, attend)
+		}
+		if m.Training && m.Checkpointing {
+			x = e.Checkpoint(x, f)
+		} else {
+			x = f(x)
+		}
+	}
+	return api.NewOutput(e.RMSNorm(x, m.norm.Var, float32(m.Config.NormEps)), head{m})
+}
+
+func (m *Model) forwardLayer(i int, x *api.Var, positions []int32, attend attention) *api.Var {
+	c, e, l := m.Config, m.Engine, &m.layers[i]
+	eps := float32(c.NormEps)
+	h := e.RMSNorm(x, l.norm1.Var, eps)
+	q, k, v := l.q.Forward(h), l.k.Forward(h), l.v.Forward(h)
+	if c.queryKeyNorm {
+		q, k = e.RMSNorm(q, l.qNorm.Var, eps), e.RMSNorm(k, l.kNorm.Var, eps)
+	}
+	q = e.Rope(q, c.Heads, c.HeadDim, m.table, positions)
+	k = e.Rope(k, c.KVHeads, c.HeadDim, m.table, positions)
+	x = x.Add(l.o.Forward(attend(i, q, k, v)))
+	h = e.RMSNorm(x, l.norm2.Var, eps)
+	return x.Add(l.down.Forward(e.SwiGLU(l.gate.Forward(h), l.up.Forward(h))))
 }
 
 // positions returns each token's place in its sequence.

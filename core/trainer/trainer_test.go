@@ -255,6 +255,46 @@ func TestAccumulation(t *testing.T) {
 	}
 }
 
+// TestCheckpointing sees that computing layers again changes no bit of a run,
+// with dropout and with gradients of all kinds of parameters.
+func TestCheckpointing(t *testing.T) {
+	for _, tuner := range []string{"lora", "full"} {
+		var first []float64
+		for _, again := range []bool{false, true} {
+			m, ref := load(t, "qwen3")
+			m.Checkpointing = again
+			args := &api.Args{Name: tuner, Own: map[string]any{}}
+			if tuner == "lora" {
+				args.Own["dropout"] = 0.2
+			}
+			tn, err := builtin.Exports().Tuners[tuner](args)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := tn.Prepare(m.Model); err != nil {
+				t.Fatal(err)
+			}
+			tr := newTrainer(t, m, batches{ref, 2}, 5, 0)
+			var got []float64
+			tr.Callbacks = []trainer.Callback{{Name: "watch", Callback: &api.Callback{OnStepEnd: func(s *api.State) error {
+				got = append(got, s.Loss, s.GradNorm)
+				return nil
+			}}}}
+			if err := tr.Run(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range m.Trainable() {
+				got = append(got, m.Engine.SumSquares(p.Value()))
+			}
+			if first == nil {
+				first = got
+			} else if !slices.Equal(got, first) {
+				t.Errorf("%s: with checkpointing %v, want %v", tuner, got[:10], first[:10])
+			}
+		}
+	}
+}
+
 // TestHooks sees the hooks called in the order of the transformers Trainer.
 func TestHooks(t *testing.T) {
 	m, ref := load(t, "qwen2")
