@@ -21,6 +21,7 @@ import (
 	"swiftgo/api"
 	"swiftgo/core/autograd"
 	"swiftgo/core/builtin"
+	"swiftgo/core/checkpoint"
 	"swiftgo/core/kernel"
 	"swiftgo/core/model"
 	"swiftgo/core/recipe"
@@ -78,6 +79,7 @@ type benchResult struct {
 	Formula     string             `json:"formula"`
 	Share       float64            `json:"share"`
 	RSS         int64              `json:"peak_rss"`
+	Predicted   int64              `json:"predicted_memory"`
 	RSSGrowth   int64              `json:"rss_growth"` // over the measured steps
 	Heap        uint64             `json:"heap_per_step"`
 	GC          float64            `json:"gc_share"`
@@ -127,6 +129,8 @@ Shapes: %s.`, strings.Join(names, ", ")),
 	f.BoolVar(&b.ragged, "ragged", false, "give every step sequences of other lengths, from half of --seq to all of it")
 	f.IntVar(&b.config.Threads, "threads", 0, "threads to compute with (default: all cores)")
 	f.Float64Var(&b.config.LoraDropout, "lora_dropout", 0, "dropout before LoRA")
+	f.StringVar(&b.config.TorchDtype, "torch_dtype", "float32", "type of the weights that are not trained: float32 or bfloat16")
+	f.BoolVar(&b.config.GradientCheckpointing, "gradient_checkpointing", false, "compute layers again in the backward pass")
 	f.BoolVar(&asJSON, "json", false, "write the result as JSON")
 	f.BoolVar(&profile, "profile", false, "write what a step's time is spent on")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -146,6 +150,9 @@ Shapes: %s.`, strings.Join(names, ", ")),
 		}
 		if b.shape = shape; b.steps < 1 || b.warmup < 0 {
 			return fmt.Errorf("--steps %d and --warmup %d, want 1 or more and 0 or more", b.steps, b.warmup)
+		}
+		if b.config.TorchDtype != "float32" && b.config.TorchDtype != "bfloat16" {
+			return fmt.Errorf("--torch_dtype is %q, want float32 or bfloat16", b.config.TorchDtype)
 		}
 		if err := b.run(); err != nil {
 			return err
@@ -178,7 +185,7 @@ func (b *bench) run() error {
 	if err != nil {
 		return err
 	}
-	m, err := model.Random("", conf, e, 1)
+	m, err := model.Random("", conf, e, 1, b.dtype())
 	if err != nil {
 		return err
 	}
@@ -192,13 +199,25 @@ func (b *bench) run() error {
 	}
 	debug.FreeOSMemory() // what making the weights left behind
 	r := &b.result
-	r.PeakBefore = kernel.Peak()
+	peak := kernel.Peak
+	if b.dtype() == checkpoint.BF16 {
+		peak = kernel.PeakBF16
+	}
+	r.PeakBefore = peak()
 	if err := b.trainer.Run(context.Background()); err != nil {
 		return err
 	}
-	r.PeakAfter = kernel.Peak()
+	r.PeakAfter = peak()
 	b.conclude(m)
 	return b.trainer.Report.Close(nil)
+}
+
+// dtype is the type of the weights that are not trained.
+func (b *bench) dtype() checkpoint.Dtype {
+	if b.config.TorchDtype == "bfloat16" {
+		return checkpoint.BF16
+	}
+	return checkpoint.F32
 }
 
 // prepare tunes the model and makes the trainer.
@@ -219,6 +238,8 @@ func (b *bench) prepare(m *model.Model, dir string) error {
 	if err := tuner.Prepare(m.Model); err != nil {
 		return err
 	}
+	m.Settle()
+	m.Checkpointing = c.GradientCheckpointing
 	steps := b.warmup + b.steps
 	optimizer, _, err := reg.Optimizer(c.Optimizer, m.Model, steps)
 	if err != nil {
@@ -328,7 +349,8 @@ func (b *bench) stop(loss float64) {
 // conclude computes what follows from what was measured.
 func (b *bench) conclude(m *model.Model) {
 	r, lib := &b.result, kernel.Library()
-	r.Shape, r.Dtype, r.Batch, r.Seq, r.Ragged = b.name, "float32", b.shape.batch, b.shape.seq, b.ragged
+	r.Shape, r.Dtype, r.Batch, r.Seq, r.Ragged = b.name, b.config.TorchDtype, b.shape.batch, b.shape.seq, b.ragged
+	r.Checkpoints = b.config.GradientCheckpointing
 	r.Library, r.Kernels, r.Threads = lib.Name+" "+lib.Version, kernel.ISA(), lib.Threads
 	for _, p := range m.Params {
 		r.Params += p.Shape().TotalSize()
@@ -348,7 +370,7 @@ func (b *bench) conclude(m *model.Model) {
 	perStep := r.Tokens / float64(len(sorted))
 	r.Tokens = perStep / r.Median * 1e3
 	r.Share = passes * float64(r.Multiplied) * r.Tokens / max(r.PeakBefore, r.PeakAfter)
-	r.RSS = residentPeak()
+	r.RSS, r.Predicted = residentPeak(), m.Memory(b.shape.batch*b.shape.seq, b.shape.seq)
 }
 
 func (r *benchResult) print(out io.Writer, profile bool) {
@@ -358,7 +380,7 @@ func (r *benchResult) print(out io.Writer, profile bool) {
 	fmt.Fprintf(out, "products    %.1f GFLOP/s before, %.1f after\n", r.PeakBefore/1e9, r.PeakAfter/1e9)
 	fmt.Fprintf(out, "step        %.1f ms (median of %d, %.1f to %.1f), %.1f ms of CPU time\n", r.Median, len(r.Steps), slices.Min(r.Steps), slices.Max(r.Steps), r.CPU)
 	fmt.Fprintf(out, "speed       %.1f tokens/s, %.1f %% of the limit (%s over the larger rate)\n", r.Tokens, 100*r.Share, r.Formula)
-	fmt.Fprintf(out, "memory      %.2f GB at most; %+.1f MB over the measured steps\n", float64(r.RSS)/1e9, float64(r.RSSGrowth)/1e6)
+	fmt.Fprintf(out, "memory      %.2f GB at most, %.2f GB predicted; %+.1f MB over the measured steps\n", float64(r.RSS)/1e9, float64(r.Predicted)/1e9, float64(r.RSSGrowth)/1e6)
 	fmt.Fprintf(out, "go          %.0f KB allocated a step, %.2f %% of the CPU time in its garbage collector\n", float64(r.Heap)/1e3, 100*r.GC)
 	if !profile {
 		return

@@ -70,6 +70,32 @@ func (e *Engine) New(shape ...int) *tensor.Dense {
 	return e.Param(e.arena.Alloc(tensor.Shape(shape).TotalSize()), shape...)
 }
 
+// BF16 returns a tensor on e of a weight in bfloat16, in memory of its own. It
+// can be multiplied with; package api converts it for everything else, and where
+// it is written to.
+func (e *Engine) BF16(data []uint16, shape ...int) *tensor.Dense {
+	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(data), tensor.WithEngine(e))
+}
+
+// Float32 returns the elements of t: its own, or those of BF16 converted.
+func (e *Engine) Float32(t *tensor.Dense) []float32 {
+	w := weight(t)
+	if w.BF16 == nil {
+		return w.F32
+	}
+	x := make([]float32, len(w.BF16))
+	kernel.FromBF16(e.pool, w.BF16, x)
+	return x
+}
+
+// weight returns the elements of t, whichever type they have.
+func weight(t *tensor.Dense) kernel.Weight {
+	if t.Dtype() == tensor.Uint16 {
+		return kernel.Weight{BF16: t.Uint16s()}
+	}
+	return kernel.Weight{F32: t.Float32s()}
+}
+
 // Recycle takes back the memory of a tensor from New.
 func (e *Engine) Recycle(t *tensor.Dense) { e.arena.Free(t.Float32s()) }
 
@@ -86,12 +112,16 @@ func (e *Engine) Rows(n int, f func(from, to int)) {
 // Gemm sets c, or with add adds to it, op(a)·op(b).
 func (e *Engine) Gemm(transA, transB bool, a, b, c *tensor.Dense, add bool) {
 	m, n := c.Shape()[0], c.Shape()[1]
+	if w := weight(b); w.BF16 != nil && !transA {
+		kernel.MatMulWeight(e.pool, transB, m, n, a.Shape()[1], a.Float32s(), w, add, c.Float32s())
+		return
+	}
 	lda, ldb := a.Shape()[1], b.Shape()[1]
 	k := lda
 	if transA {
 		k = a.Shape()[0]
 	}
-	kernel.MatMul(transA, transB, m, n, k, a.Float32s(), lda, b.Float32s(), ldb, add, c.Float32s(), n)
+	kernel.MatMul(transA, transB, m, n, k, e.Float32(a), lda, e.Float32(b), ldb, add, c.Float32s(), n)
 }
 
 // Accumulate adds the elements of x to those of sum.

@@ -11,13 +11,12 @@ import (
 func (e *Engine) Embedding(w *api.Var, ids []int32) *api.Var {
 	vocab, dim := w.Shape()[0], w.Shape()[1]
 	out := e.New(len(ids), dim)
-	x, y := w.Data(), out.Float32s()
-	for i, id := range ids {
+	for _, id := range ids {
 		if id < 0 || int(id) >= vocab {
 			panic(&api.ShapeError{Op: "embedding of a token that is not there", Shapes: []tensor.Shape{w.Shape(), {int(id)}}})
 		}
-		copy(y[i*dim:(i+1)*dim], x[int(id)*dim:])
 	}
+	weight(w.Value()).Rows(e.pool, dim, ids, out.Float32s())
 	return api.Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
 		w.AddGrad(func(dw *tensor.Dense, add bool) {
 			d, g := dw.Float32s(), grad.Float32s()
@@ -124,7 +123,7 @@ func (e *Engine) CrossEntropy(hidden, w *api.Var, labels []int32) (*api.Var, []i
 		unscaled = e.New(n, dim).Float32s()
 	}
 	best := make([]int32, n)
-	kernel.CrossEntropy(e.pool, dim, hidden.Data(), w.Data(), labels, kernel.TokenLoss{Loss: y, LSE: lse, DX: unscaled, Argmax: best})
+	kernel.CrossEntropy(e.pool, dim, hidden.Data(), weight(w.Value()), labels, kernel.TokenLoss{Loss: y, LSE: lse, DX: unscaled, Argmax: best})
 	for i := range y { // rounding may leave it below 0, which a loss made of it need not expect
 		y[i] = max(0, y[i])
 	}

@@ -2,6 +2,9 @@
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 static char message[512];
 
@@ -23,6 +26,16 @@ static void *open_library(const char *path, int threads) {
 	void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!lib) snprintf(message, sizeof message, "%s", dlerror());
 	return lib;
+}
+
+const char *bf16_instructions(void) {
+#if defined(__x86_64__)
+	__builtin_cpu_init();
+	unsigned a, b, c, d;
+	__cpuid_count(7, 0, a, b, c, d);
+	if (__builtin_cpu_supports("avx512bf16")) return d >> 22 & 1 ? "amx" : "avx512_bf16";
+#endif
+	return "";
 }
 
 // OpenBLAS.

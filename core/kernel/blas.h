@@ -4,6 +4,9 @@
 #define SWIFTGO_BLAS_H
 #include <stdint.h>
 
+// bf16_instructions names what the CPU multiplies bfloat16 numbers with, or is empty.
+const char *bf16_instructions(void);
+
 enum { DTYPE_BF16 = 2, DTYPE_F32 = 3 };  // dnnl_data_type_t
 
 // Both return NULL or what went wrong. Call one of them, once.

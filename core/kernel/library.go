@@ -26,6 +26,7 @@ type Info struct {
 	Name    string // oneDNN, OpenBLAS or gonum
 	Version string // of the library, with the name of its kernel for OpenBLAS; empty for gonum
 	Threads int
+	BF16    string // the CPU's instructions for products of bfloat16 numbers, amx or avx512_bf16, if the library uses them
 	Note    string // why products are slower than they could be and what to do; empty if they are not
 }
 
@@ -37,7 +38,9 @@ func (i Info) String() string {
 // library is an opened library: what it is, and its product.
 type library struct {
 	Info
-	matMul func(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, acc bool, c []float32, ldc int)
+	// matMulBF16 is MatMulWeight of bfloat16 numbers; nil where the CPU or the library has no instructions for them.
+	matMulBF16 func(trans bool, m, n, k int, a, w []uint16, acc bool, c []float32)
+	matMul     func(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, acc bool, c []float32, ldc int)
 }
 
 var opened struct {
@@ -156,6 +159,7 @@ const maxProducts = 4096
 var smallProduct = 1 << 25
 
 type productKey struct {
+	bf16                   bool
 	transA, transB, acc    bool
 	m, n, k, lda, ldb, ldc int
 }
@@ -172,6 +176,30 @@ func openOneDNN(threads int) (*library, error) {
 	lib := &library{Info: Info{Name: "oneDNN", Version: fmt.Sprintf("%d.%d.%d", major, minor, patch), Threads: threads}}
 	var mu sync.Mutex
 	products := map[productKey]*C.product{}
+	run := func(key productKey, a, b, c unsafe.Pointer) {
+		p := products[key]
+		if p == nil {
+			if len(products) == maxProducts {
+				for _, old := range products {
+					C.product_free(old)
+				}
+				clear(products)
+			}
+			dtype := C.int(C.DTYPE_F32)
+			if key.bf16 {
+				dtype = C.DTYPE_BF16
+			}
+			p = C.product_new(dtype, dtype, C.DTYPE_F32, cbool(key.transA), cbool(key.transB),
+				C.long(key.m), C.long(key.n), C.long(key.k), C.long(key.lda), C.long(key.ldb), C.long(key.ldc), cbool(key.acc))
+			if p == nil {
+				panic(fmt.Sprintf("kernel: oneDNN %s refused the product [%d,%d]·[%d,%d]", lib.Version, key.m, key.k, key.k, key.n))
+			}
+			products[key] = p
+		}
+		if C.product_run(p, a, b, c) != 0 {
+			panic(fmt.Sprintf("kernel: oneDNN %s failed in the product [%d,%d]·[%d,%d]", lib.Version, key.m, key.k, key.k, key.n))
+		}
+	}
 	lib.matMul = func(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, acc bool, c []float32, ldc int) {
 		if n == 1 && ldc > 1 || m == 1 && transA && lda > 1 { // oneDNN 3.7 overlooks the stride of these vectors
 			goMatMul(transA, transB, m, n, k, a, lda, b, ldb, acc, c, ldc)
@@ -185,24 +213,17 @@ func openOneDNN(threads int) (*library, error) {
 			}
 			return
 		}
-		key := productKey{transA, transB, acc, m, n, k, lda, ldb, ldc}
-		p := products[key]
-		if p == nil {
-			if len(products) == maxProducts {
-				for _, old := range products {
-					C.product_free(old)
-				}
-				clear(products)
+		run(productKey{false, transA, transB, acc, m, n, k, lda, ldb, ldc}, unsafe.Pointer(&a[0]), unsafe.Pointer(&b[0]), unsafe.Pointer(&c[0]))
+	}
+	if lib.BF16 = C.GoString(C.bf16_instructions()); lib.BF16 != "" {
+		lib.matMulBF16 = func(trans bool, m, n, k int, a, w []uint16, acc bool, c []float32) {
+			mu.Lock()
+			defer mu.Unlock()
+			ldw := n
+			if trans {
+				ldw = k
 			}
-			p = C.product_new(C.DTYPE_F32, C.DTYPE_F32, C.DTYPE_F32, cbool(transA), cbool(transB),
-				C.long(m), C.long(n), C.long(k), C.long(lda), C.long(ldb), C.long(ldc), cbool(acc))
-			if p == nil {
-				panic(fmt.Sprintf("kernel: oneDNN %s refused the product [%d,%d]·[%d,%d]", lib.Version, m, k, k, n))
-			}
-			products[key] = p
-		}
-		if C.product_run(p, unsafe.Pointer(&a[0]), unsafe.Pointer(&b[0]), unsafe.Pointer(&c[0])) != 0 {
-			panic(fmt.Sprintf("kernel: oneDNN %s failed in the product [%d,%d]·[%d,%d]", lib.Version, m, k, k, n))
+			run(productKey{true, false, trans, acc, m, n, k, k, ldw, n}, unsafe.Pointer(&a[0]), unsafe.Pointer(&w[0]), unsafe.Pointer(&c[0]))
 		}
 	}
 	return lib, nil

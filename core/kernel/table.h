@@ -24,7 +24,7 @@
 	X(swiglu, (long n, const float *g, const float *u, float *y), (n, g, u, y)) \
 	X(swiglu_backward, (long n, const float *g, const float *u, const float *dy, float *dg, float *du), (n, g, u, dy, dg, du)) \
 	X(loss_block, (long n, long nb, long v0, const int32_t *label, float *l, float *m, float *s, float *tl, int32_t *best, long h, float *acc), (n, nb, v0, label, l, m, s, tl, best, h, acc)) \
-	X(loss_end, (long n, long h, const float *w, const int32_t *label, const float *m, const float *s, const float *tl, float *loss, float *lse, float *acc), (n, h, w, label, m, s, tl, loss, lse, acc)) \
+	X(loss_end, (long n, long h, const float *e, const float *m, const float *s, const float *tl, float *loss, float *lse, float *acc), (n, h, e, m, s, tl, loss, lse, acc)) \
 	X(loss_weight, (long n, long nb, long v0, const int32_t *label, const float *lse, const float *dloss, float *l), (n, nb, v0, label, lse, dloss, l)) \
 	X(pack_rows, (long t, long d, long dp, float s, const float *x, long ldx, float *y), (t, d, dp, s, x, ldx, y)) \
 	X(pack_columns, (long t, long d, const float *x, long ldx, float *y), (t, d, x, ldx, y)) \

@@ -15,6 +15,7 @@ import (
 	"swiftgo/api"
 	"swiftgo/core/autograd"
 	"swiftgo/core/checkpoint"
+	"swiftgo/core/kernel"
 )
 
 // Model is a model in memory. Its embedded api.Model is what tuners and
@@ -44,8 +45,13 @@ type layer struct {
 	gate, up, down *api.Linear
 }
 
-// Load reads the model in dir. Weights are converted to float32.
-func Load(dir string, e *autograd.Engine) (*Model, error) {
+// Load reads the model in dir, in float32. Weights that are stored so are used
+// where they lie in their file.
+func Load(dir string, e *autograd.Engine) (*Model, error) { return LoadAs(dir, e, checkpoint.F32) }
+
+// LoadAs is Load with the matrices in bfloat16, if dtype says so: each until it
+// is trained, see Settle.
+func LoadAs(dir string, e *autograd.Engine, dtype checkpoint.Dtype) (*Model, error) {
 	c, err := LoadConfig(dir)
 	if err != nil {
 		return nil, err
@@ -55,7 +61,7 @@ func Load(dir string, e *autograd.Engine) (*Model, error) {
 		return nil, err
 	}
 	defer w.Close()
-	return build(dir, c, e, func(name string, shape ...int) ([]float32, error) { return read(w, dir, name, shape) })
+	return build(dir, c, e, func(name string, shape ...int) (*tensor.Dense, error) { return read(w, dir, e, dtype, name, shape) })
 }
 
 // New returns a model of dir's config.json with random weights: normal with
@@ -65,14 +71,26 @@ func New(dir string, e *autograd.Engine, seed int64) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Random(dir, c, e, seed)
+	return Random(dir, c, e, seed, checkpoint.F32)
 }
 
-// Random is New with the configuration given.
-func Random(dir string, c *Config, e *autograd.Engine, seed int64) (*Model, error) {
+// Random is New with the configuration given, and the matrices in bfloat16 if
+// dtype says so.
+func Random(dir string, c *Config, e *autograd.Engine, seed int64, dtype checkpoint.Dtype) (*Model, error) {
 	r := rand.New(rand.NewPCG(uint64(seed), 0))
-	return build(dir, c, e, func(name string, shape ...int) ([]float32, error) {
-		data := make([]float32, tensor.Shape(shape).TotalSize())
+	return build(dir, c, e, func(name string, shape ...int) (*tensor.Dense, error) {
+		n := tensor.Shape(shape).TotalSize()
+		if dtype == checkpoint.BF16 && len(shape) == 2 {
+			half, row := make([]uint16, n), make([]float32, shape[1])
+			for i := 0; i < n; i += len(row) {
+				for j := range row {
+					row[j] = float32(0.02 * r.NormFloat64())
+				}
+				kernel.ToBF16(kernel.DefaultPool(), row, half[i:i+len(row)])
+			}
+			return e.BF16(half, shape...), nil
+		}
+		data := make([]float32, n)
 		for i := range data {
 			switch {
 			case len(shape) == 2:
@@ -81,28 +99,52 @@ func Random(dir string, c *Config, e *autograd.Engine, seed int64) (*Model, erro
 				data[i] = 1
 			}
 		}
-		return data, nil
+		return e.Param(data, shape...), nil
 	})
 }
 
+// Settle gives every parameter that is trained elements in float32, after a
+// tuner has said which are.
+func (m *Model) Settle() {
+	for _, p := range m.Trainable() {
+		p.Set(func([]float32) {})
+	}
+}
+
 // read returns a tensor of the checkpoint, which must have the given shape.
-func read(w *checkpoint.Weights, dir, name string, shape []int) ([]float32, error) {
+func read(w *checkpoint.Weights, dir string, e *autograd.Engine, dtype checkpoint.Dtype, name string, shape []int) (*tensor.Dense, error) {
 	_, got, ok := w.Info(name)
 	if !ok {
 		if _, _, ok := w.Info(strings.TrimPrefix(name, "model.")); ok { // saved from the bare decoder
-			return read(w, dir, strings.TrimPrefix(name, "model."), shape)
+			return read(w, dir, e, dtype, strings.TrimPrefix(name, "model."), shape)
 		}
 		return nil, fmt.Errorf("%s: tensor %s is missing from the safetensors files; config.json wants it with shape %v", dir, name, shape)
 	}
 	if !slices.Equal(got, shape) {
 		return nil, fmt.Errorf("%s: tensor %s has shape %v, config.json wants %v", dir, name, got, shape)
 	}
+	if dtype == checkpoint.BF16 && len(shape) == 2 {
+		if data, _, ok := w.MapBF16(name); ok {
+			return e.BF16(data, shape...), nil
+		}
+		data, _, err := w.ReadBF16(name)
+		if err != nil {
+			return nil, err
+		}
+		return e.BF16(data, shape...), nil
+	}
+	if data, _, ok := w.MapF32(name); ok {
+		return e.Param(data, shape...), nil
+	}
 	data, _, err := w.Read(name)
-	return data, err
+	if err != nil {
+		return nil, err
+	}
+	return e.Param(data, shape...), nil
 }
 
 // build makes the parameters in the order of the forward pass, each from data.
-func build(dir string, c *Config, e *autograd.Engine, data func(name string, shape ...int) ([]float32, error)) (*Model, error) {
+func build(dir string, c *Config, e *autograd.Engine, data func(name string, shape ...int) (*tensor.Dense, error)) (*Model, error) {
 	m := &Model{Model: &api.Model{Type: c.ModelType, Dir: dir, Layers: c.Layers, Rand: rand.New(rand.NewPCG(0, 0))}, Config: c, Engine: e}
 	var failed error
 	param := func(layer int, part api.Part, name string, shape ...int) *api.Param {
@@ -114,7 +156,7 @@ func build(dir string, c *Config, e *autograd.Engine, data func(name string, sha
 			failed = err
 			return nil
 		}
-		p := api.NewParam(name, e.Param(x, shape...))
+		p := api.NewParam(name, x)
 		p.Layer, p.Part = layer, part
 		m.Params = append(m.Params, p)
 		return p
