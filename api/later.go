@@ -9,6 +9,7 @@ type later struct {
 	e       Engine
 	shape   tensor.Shape
 	compute func(out *tensor.Dense, add bool) // sets out, or adds to it
+	cheap   bool                              // whether to compute it again costs less than to keep it
 }
 
 // applyLater is Apply of a value that is not computed yet.
@@ -31,12 +32,24 @@ func (v *Var) into(out *tensor.Dense, add bool) {
 	}
 }
 
+// lend calls f with v's value, which may be gone afterwards.
+func (v *Var) lend(f func(value *tensor.Dense)) {
+	if v.later == nil || !v.later.cheap || v.later.e == nil {
+		f(v.Value())
+		return
+	}
+	t := v.later.e.New(v.later.shape...)
+	v.later.compute(t, false)
+	f(t)
+	v.later.e.Recycle(t)
+}
+
 // sum is Add of two tensors of one shape: its gradient is that of the result.
 func sum(v, w *Var) *Var {
 	if v == w {
 		v.Value()
 	}
-	l := later{engineOf(v, w), v.Shape(), func(out *tensor.Dense, add bool) {
+	l := later{e: engineOf(v, w), shape: v.Shape(), compute: func(out *tensor.Dense, add bool) {
 		v.into(out, add)
 		w.into(out, true)
 	}}

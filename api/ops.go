@@ -334,7 +334,9 @@ func product(op string, v, w *Var, transposed bool) *Var {
 		panic(&ShapeError{op, []tensor.Shape{v.Shape(), w.Shape()}})
 	}
 	e := engineOf(v, w)
-	l := later{e, tensor.Shape{m, n}, func(out *tensor.Dense, add bool) { gemm(e, false, transposed, v.Value(), w.Value(), out, add) }}
+	l := later{e: e, shape: tensor.Shape{m, n}, compute: func(out *tensor.Dense, add bool) {
+		v.lend(func(x *tensor.Dense) { gemm(e, false, transposed, x, w.Value(), out, add) })
+	}}
 	return applyLater(l, productBack(e, v, w, transposed), v, w)
 }
 
@@ -343,11 +345,13 @@ func productBack(e Engine, v, w *Var, transposed bool) func(*tensor.Dense) []*te
 	return func(grad *tensor.Dense) []*tensor.Dense {
 		v.AddGrad(func(dv *tensor.Dense, add bool) { gemm(e, false, !transposed, grad, w.Value(), dv, add) })
 		w.AddGrad(func(dw *tensor.Dense, add bool) {
-			if transposed {
-				gemm(e, true, false, grad, v.Value(), dw, add)
-			} else {
-				gemm(e, true, false, v.Value(), grad, dw, add)
-			}
+			v.lend(func(x *tensor.Dense) {
+				if transposed {
+					gemm(e, true, false, grad, x, dw, add)
+				} else {
+					gemm(e, true, false, x, grad, dw, add)
+				}
+			})
 		})
 		return nil
 	}
@@ -365,7 +369,7 @@ func linear(x, w, bias *Var) *Var {
 		panic(&ShapeError{"linear", []tensor.Shape{x.Shape(), w.Shape(), bias.Shape()}})
 	}
 	e := engineOf(x, w)
-	l := later{e, tensor.Shape{n, outs}, func(out *tensor.Dense, add bool) {
+	l := later{e: e, shape: tensor.Shape{n, outs}, compute: func(out *tensor.Dense, add bool) {
 		y, b := out.Float32s(), bias.Data()
 		rows(e, n, func(from, to int) {
 			for i := from; i < to; i++ {

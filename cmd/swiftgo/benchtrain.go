@@ -103,7 +103,7 @@ type bench struct {
 	parts     [kernel.Parts]time.Duration
 	cpu       time.Duration
 	mem       runtime.MemStats
-	gc, total float64
+	gc        float64
 	rss       int64
 }
 
@@ -317,8 +317,9 @@ func (b *bench) Step(_, index int) ([]*api.Batch, error) {
 
 // start notes where everything stands before the first step that counts.
 func (b *bench) start() {
-	b.parts, b.cpu, b.rss = kernel.Spent(), cpuTime(), residentNow()
-	b.gc, b.total = gcSeconds()
+	b.parts, b.rss = kernel.Spent(), residentNow()
+	runtime.GC() // counted when it ends
+	b.gc, b.cpu = gcSeconds(), cpuTime()
 	runtime.ReadMemStats(&b.mem)
 }
 
@@ -327,8 +328,7 @@ func (b *bench) stop(loss float64) {
 	r, n := &b.result, float64(b.steps)
 	r.FinalLoss = loss
 	r.CPU = (cpuTime() - b.cpu).Seconds() * 1e3 / n
-	gc, total := gcSeconds()
-	r.GC = (gc - b.gc) / (total - b.total)
+	r.GC = (gcSeconds() - b.gc) / (cpuTime() - b.cpu).Seconds()
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
 	r.Heap = (mem.TotalAlloc - b.mem.TotalAlloc) / uint64(b.steps)
@@ -404,11 +404,11 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// gcSeconds is the CPU time of the garbage collector and of everything.
-func gcSeconds() (gc, total float64) {
-	s := []metrics.Sample{{Name: "/cpu/classes/gc/total:cpu-seconds"}, {Name: "/cpu/classes/total:cpu-seconds"}}
+// gcSeconds is the CPU time that the garbage collector has taken.
+func gcSeconds() float64 {
+	s := []metrics.Sample{{Name: "/cpu/classes/gc/total:cpu-seconds"}}
 	metrics.Read(s)
-	return s[0].Value.Float64(), s[1].Value.Float64()
+	return s[0].Value.Float64()
 }
 
 func residentPeak() int64 { return status("VmHWM:") }

@@ -172,6 +172,11 @@ func (e *Engine) SumSquares(t *tensor.Dense) float64 {
 	return kernel.SumSquares(e.pool, t.Float32s())
 }
 
+// Drop is dropout, see api.Model.Dropout.
+func (e *Engine) Drop(seed uint64, p float64, x, y *tensor.Dense, add bool) {
+	kernel.Dropout(e.pool, seed, p, e.Float32(x), y.Float32s(), add)
+}
+
 // AdamW moves a parameter w with gradient g, in the given step from 1 of the
 // optimizer; avg and avgSq are the averages of its gradients.
 func (e *Engine) AdamW(w, g, avg, avgSq []float32, lr, beta1, beta2, epsilon, decay float64, step int) {

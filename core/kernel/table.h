@@ -9,6 +9,7 @@
 	X(add, (long n, const float *a, const float *b, float *y), (n, a, b, y)) \
 	X(axpy, (long n, float s, const float *x, float *y), (n, s, x, y)) \
 	X(scale, (long n, float s, float *x), (n, s, x)) \
+	X(dropout, (long n, uint32_t lo, uint32_t hi, uint32_t limit, float s, int acc, const float *x, float *y), (n, lo, hi, limit, s, acc, x, y)) \
 	X(sum_squares, (long n, const float *x, double *sum), (n, x, sum)) \
 	X(mul_rows, (long n, long d, const float *x, const float *v, float *y), (n, d, x, v, y)) \
 	X(add_rows, (long n, long d, const float *v, float *y), (n, d, v, y)) \

@@ -27,6 +27,17 @@ func Scale(p *Pool, s float32, x []float32) {
 	p.flat(len(x), func(i, j int) { C.k_scale(C.long(j-i), C.float(s), cfloat(x[i:])) })
 }
 
+// Dropout is y = x/(1-p), or 0 with probability p; y += with add. Which elements are 0 follows from the seed and their
+// places.
+func Dropout(p *Pool, seed uint64, prob float64, x, y []float32, add bool) {
+	checkLen("Dropout", "y", y, len(x))
+	defer begin(RowsPart).end()
+	p.flat(len(x), func(i, j int) {
+		C.k_dropout(C.long(j-i), C.uint32_t(uint32(i)+uint32(seed)), C.uint32_t(seed>>32), C.uint32_t(prob*(1<<32)), C.float(1/(1-prob)),
+			cbool(add), cfloat(x[i:]), cfloat(y[i:]))
+	})
+}
+
 // SumSquares is the sum of x², in float64.
 func SumSquares(p *Pool, x []float32) float64 {
 	const block = 4096 // each has its own sum, whichever worker takes it
