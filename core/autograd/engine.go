@@ -96,8 +96,11 @@ func weight(t *tensor.Dense) kernel.Weight {
 	return kernel.Weight{F32: t.Float32s()}
 }
 
-// Recycle takes back the memory of a tensor from New.
-func (e *Engine) Recycle(t *tensor.Dense) { e.arena.Free(t.Float32s()) }
+// Recycle takes back the memory of a tensor from New, and the tensor itself.
+func (e *Engine) Recycle(t *tensor.Dense) {
+	e.arena.Free(t.Float32s())
+	tensor.ReturnTensor(t)
+}
 
 // Rows calls f on ranges that make up [0, n), on all threads. Small work stays
 // on the caller.

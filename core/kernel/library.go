@@ -55,11 +55,18 @@ var opened struct {
 // Whatever needs the library or the pool before it was opened opens it with 0.
 //
 // The environment variable SWIFTGO_BLAS names one library: onednn, openblas or gonum. Open returns an error if it names
-// no library, or one that is not installed.
+// no library, or one that is not installed. SWIFTGO_ISA names the instruction set of the row kernels in the same way:
+// avx512, avx2 or base.
 func Open(threads int) error {
 	opened.once.Do(func() {
 		if threads <= 0 {
 			threads = runtime.GOMAXPROCS(0)
+		}
+		if isa := os.Getenv("SWIFTGO_ISA"); isa != "" {
+			if opened.err = SetISA(isa); opened.err != nil {
+				opened.err = fmt.Errorf("SWIFTGO_ISA: %w", opened.err)
+				return
+			}
 		}
 		opened.lib, opened.err = openLibrary(os.Getenv("SWIFTGO_BLAS"), threads)
 		opened.pool = NewPool(threads)

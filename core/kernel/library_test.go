@@ -149,6 +149,24 @@ func TestOpenRefusesNames(t *testing.T) {
 	}
 }
 
+// TestOpenTakesISA sees that SWIFTGO_ISA chooses the row kernels, in a process of its own.
+func TestOpenTakesISA(t *testing.T) {
+	switch isa := os.Getenv("SWIFTGO_ISA"); isa {
+	case "":
+		child(t, t.Name(), "SWIFTGO_ISA=base")
+		child(t, t.Name(), "SWIFTGO_ISA=sse9")
+	case "sse9":
+		want := `SWIFTGO_ISA: instruction set "sse9" is not known or this CPU has it not`
+		if err := Open(1); err == nil || err.Error() != want {
+			t.Errorf("error is %v, want %s", err, want)
+		}
+	default:
+		if err := Open(1); err != nil || ISA() != isa {
+			t.Errorf("kernels of %s, %v; want %s", ISA(), err, isa)
+		}
+	}
+}
+
 func TestLibraryNotesKernelBelowCPU(t *testing.T) {
 	if os.Getenv("SWIFTGO_BLAS") != "openblas" {
 		out := child(t, t.Name(), "SWIFTGO_BLAS=openblas", "OPENBLAS_CORETYPE=Nehalem")
