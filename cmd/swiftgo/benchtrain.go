@@ -110,7 +110,7 @@ type bench struct {
 func benchTrainCommand() *cobra.Command {
 	b := bench{config: recipe.Default(), warmup: 2, steps: 5}
 	b.config.LoraDropout = 0
-	var asJSON, profile bool
+	var asJSON, profile, row bool
 	names := slices.Sorted(maps.Keys(benchShapes))
 	cmd := &cobra.Command{
 		Use: "train [SHAPE]", Short: "measure training steps and compare them with what the machine can do", Args: cobra.MaximumNArgs(1), ValidArgs: names,
@@ -133,6 +133,7 @@ Shapes: %s.`, strings.Join(names, ", ")),
 	f.BoolVar(&b.config.GradientCheckpointing, "gradient_checkpointing", false, "compute layers again in the backward pass")
 	f.BoolVar(&asJSON, "json", false, "write the result as JSON")
 	f.BoolVar(&profile, "profile", false, "write what a step's time is spent on")
+	f.BoolVar(&row, "row", false, "write the result as a row of the table in BENCHMARKS.md")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		b.name = "qwen2.5-0.5b-lora"
 		if len(args) > 0 {
@@ -161,6 +162,10 @@ Shapes: %s.`, strings.Join(names, ", ")),
 			enc := json.NewEncoder(cmd.OutOrStdout())
 			enc.SetIndent("", "  ")
 			return enc.Encode(&b.result)
+		}
+		if row {
+			b.result.row(cmd.OutOrStdout())
+			return nil
 		}
 		b.result.print(cmd.OutOrStdout(), profile)
 		return nil
@@ -393,6 +398,19 @@ func (r *benchResult) print(out io.Writer, profile bool) {
 	for _, name := range names {
 		fmt.Fprintf(out, "  %-18s %9.1f ms  %5.1f %%\n", name, r.Parts[name], 100*r.Parts[name]/mean)
 	}
+}
+
+// row writes the result as build.sh bench puts it into its table.
+func (r *benchResult) row(out io.Writer) {
+	how := r.Dtype
+	if r.Checkpoints {
+		how += ", checkpointing"
+	}
+	if r.Ragged {
+		how += ", ragged"
+	}
+	fmt.Fprintf(out, "| %s | %d x %d | %s | %.1f | %.0f | %.0f | %.0f | %.0f %% | %.2f | %.2f | %+.1f | %.0f | %.2f %% |\n", r.Shape, r.Batch, r.Seq, how, r.Tokens, r.Median, r.CPU,
+		max(r.PeakBefore, r.PeakAfter)/1e9, 100*r.Share, float64(r.RSS)/1e9, float64(r.Predicted)/1e9, float64(r.RSSGrowth)/1e6, float64(r.Heap)/1e3, 100*r.GC)
 }
 
 // cpuTime is the time that the process has computed, on all cores.
