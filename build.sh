@@ -4,6 +4,7 @@
 # build.sh check DIR...     vets and tests them first
 # build.sh test [ARG...]    builds all of it and runs every test; ARGs go to go test
 # build.sh quickstart       builds all of it, trains a small model and shows what it learned
+# build.sh bench            builds swiftgo, measures it (some minutes) and writes BENCHMARKS.md anew
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 caller=$PWD
@@ -64,6 +65,52 @@ plugins() {
 # try vets and tests the plugin in a folder as its author does.
 try() { (cd "$caller" && cd "$1" && go vet . && go test -trimpath .); }
 
+# bench measures training steps, one shape after another, each in a process of
+# its own.
+bench() {
+	local commit table
+	commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
+	git diff --quiet HEAD 2>/dev/null || commit="$commit with changes"
+	table=$(mktemp)
+	cat >"$table" <<-END
+		# Benchmarks
+
+		Written by \`./build.sh bench\`, which runs \`swiftgo bench train SHAPE --row\` with the options that the rows show.
+		Weights are random; a step is the whole of one: forward, backward, clipping, AdamW; LoRA has rank 8 on all
+		linear layers. The time is the median of the steps measured. The limit is what the step's matrix products
+		take at the larger rate of two measured in the same process, before and after the steps: 4·N·T floating-point
+		operations for LoRA, 6·N·T for full fine-tuning, N being the parameters in products and T the tokens of a step.
+		CPU time is that of all threads; where it is far from the time of a step times the cores, others computed on the
+		machine too, and the share of the limit means little.
+
+		- commit: $commit
+		- machine: $(lscpu | sed -n 's/^Model name: *//p'), $(nproc) cores, $(free -g | awk '/^Mem/ {print $2}') GiB of memory
+		- load before: $(cut -d' ' -f1-3 /proc/loadavg)
+		- $(bin/swiftgo env | sed -n 's/^row kernels */row kernels: /p'); $(bin/swiftgo env | sed -n 's/^matrix products */matrix products: /p')
+
+		| shape | tokens | weights | tokens/s | ms a step | CPU ms | GFLOP/s | of the limit | GB at most | predicted | growth MB | heap KB a step | GC |
+		|---|---|---|---|---|---|---|---|---|---|---|---|---|
+	END
+	while read -r args; do
+		# shellcheck disable=SC2086
+		bin/swiftgo bench train $args --row | tee -a "$table"
+	done <<-END
+		stories260k-lora --steps 500
+		stories260k-lora --steps 200 --ragged
+		stories15m-full
+		gpt2-full
+		qwen2.5-0.5b-lora
+		qwen2.5-0.5b-lora --lora_dropout 0.05
+		qwen2.5-0.5b-lora --torch_dtype bfloat16
+		qwen2.5-0.5b-lora --gradient_checkpointing
+		qwen2.5-0.5b-lora --seq 4096 --gradient_checkpointing --warmup 0 --steps 1
+	END
+	echo >>"$table"
+	echo "load after: $(cut -d' ' -f1-3 /proc/loadavg)" >>"$table"
+	mv "$table" BENCHMARKS.md
+	chmod 644 BENCHMARKS.md
+}
+
 want
 case "${1-}" in
 test)
@@ -80,6 +127,11 @@ quickstart)
 	contrib
 	exec bin/swiftgo quickstart "$@"
 	;;
+bench)
+	library
+	host
+	bench
+	;;
 "")
 	library
 	host
@@ -91,7 +143,7 @@ check)
 	plugins "$@"
 	;;
 -*)
-	sed -n '2,6s/^# //p' "$0"
+	sed -n '2,7s/^# //p' "$0"
 	[ "$1" = -h ] || [ "$1" = --help ]
 	;;
 *)

@@ -23,10 +23,37 @@ type Engine interface {
 	Rows(n int, f func(from, to int))
 }
 
+// accumulator is an optional interface of an Engine: it adds faster than a loop
+// of Go's.
+type accumulator interface {
+	Accumulate(sum, x *tensor.Dense)
+}
+
+// converter is an optional interface of an Engine, which then may keep frozen
+// weights in another type.
+type converter interface {
+	// Float32 returns the elements of t, a tensor of that other type.
+	Float32(t *tensor.Dense) []float32
+}
+
+// floats returns the elements of t: its own, or converted ones.
+func floats(t *tensor.Dense) []float32 {
+	if c, ok := t.Engine().(converter); ok && t.Dtype() != tensor.Float32 {
+		return c.Float32(t)
+	}
+	return t.Float32s()
+}
+
 // engineOf returns the engine of the first operand that has one.
 func engineOf(vs ...*Var) Engine {
 	for _, v := range vs {
 		if v == nil {
+			continue
+		}
+		if v.later != nil {
+			if v.later.e != nil {
+				return v.later.e
+			}
 			continue
 		}
 		if e, ok := v.value.Engine().(Engine); ok {
@@ -73,7 +100,7 @@ func gemm(e Engine, transA, transB bool, a, b, c *tensor.Dense, add bool) {
 	if transA {
 		k = a.Shape()[0]
 	}
-	x, y, z := a.Float32s(), b.Float32s(), c.Float32s()
+	x, y, z := floats(a), floats(b), c.Float32s()
 	if !add {
 		clear(z)
 	}

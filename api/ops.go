@@ -110,19 +110,6 @@ func (v *Var) Max(x float64) *Var {
 		})
 }
 
-// sum is Add of two tensors of one shape: its gradient is that of the result.
-func sum(v, w *Var) *Var {
-	out := fresh(v.Shape(), v, w)
-	a, b, y := v.Data(), w.Data(), out.Float32s()
-	rows(engineOf(v, w), len(y), func(from, to int) {
-		a, b, y := a[from:to], b[from:to], y[from:to]
-		for i := range y {
-			y[i] = a[i] + b[i]
-		}
-	})
-	return Apply(out, func(grad *tensor.Dense) []*tensor.Dense { return []*tensor.Dense{grad, grad} }, v, w)
-}
-
 // unary returns f of each element; slope is the derivative at a, where y = f(a).
 func unary(v *Var, f func(a float32) float32, slope func(a, y float32) float32) *Var {
 	out := fresh(v.Shape(), v)
@@ -347,21 +334,24 @@ func product(op string, v, w *Var, transposed bool) *Var {
 		panic(&ShapeError{op, []tensor.Shape{v.Shape(), w.Shape()}})
 	}
 	e := engineOf(v, w)
-	out := fresh(tensor.Shape{m, n}, v, w)
-	gemm(e, false, transposed, v.value, w.value, out, false)
-	return Apply(out, productBack(e, v, w, transposed), v, w)
+	l := later{e: e, shape: tensor.Shape{m, n}, compute: func(out *tensor.Dense, add bool) {
+		v.lend(func(x *tensor.Dense) { gemm(e, false, transposed, x, w.Value(), out, add) })
+	}}
+	return applyLater(l, productBack(e, v, w, transposed), v, w)
 }
 
 // productBack adds to the gradients of both factors of v·w or v·wᵀ.
 func productBack(e Engine, v, w *Var, transposed bool) func(*tensor.Dense) []*tensor.Dense {
 	return func(grad *tensor.Dense) []*tensor.Dense {
-		v.AddGrad(func(dv *tensor.Dense, add bool) { gemm(e, false, !transposed, grad, w.value, dv, add) })
+		v.AddGrad(func(dv *tensor.Dense, add bool) { gemm(e, false, !transposed, grad, w.Value(), dv, add) })
 		w.AddGrad(func(dw *tensor.Dense, add bool) {
-			if transposed {
-				gemm(e, true, false, grad, v.value, dw, add)
-			} else {
-				gemm(e, true, false, v.value, grad, dw, add)
-			}
+			v.lend(func(x *tensor.Dense) {
+				if transposed {
+					gemm(e, true, false, grad, x, dw, add)
+				} else {
+					gemm(e, true, false, x, grad, dw, add)
+				}
+			})
 		})
 		return nil
 	}
@@ -379,16 +369,24 @@ func linear(x, w, bias *Var) *Var {
 		panic(&ShapeError{"linear", []tensor.Shape{x.Shape(), w.Shape(), bias.Shape()}})
 	}
 	e := engineOf(x, w)
-	out := fresh(tensor.Shape{n, outs}, x, w)
-	y, b := out.Float32s(), bias.Data()
-	rows(e, n, func(from, to int) {
-		for i := from; i < to; i++ {
-			copy(y[i*outs:(i+1)*outs], b)
-		}
-	})
-	gemm(e, false, true, x.value, w.value, out, true)
+	l := later{e: e, shape: tensor.Shape{n, outs}, compute: func(out *tensor.Dense, add bool) {
+		y, b := out.Float32s(), bias.Data()
+		rows(e, n, func(from, to int) {
+			for i := from; i < to; i++ {
+				row := y[i*outs : (i+1)*outs]
+				if !add {
+					copy(row, b)
+					continue
+				}
+				for j, s := range b {
+					row[j] += s
+				}
+			}
+		})
+		gemm(e, false, true, x.Value(), w.Value(), out, true)
+	}}
 	back := productBack(e, x, w, true)
-	return Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
+	return applyLater(l, func(grad *tensor.Dense) []*tensor.Dense {
 		bias.AddGrad(func(sum *tensor.Dense, add bool) {
 			s, g := sum.Float32s(), grad.Float32s()
 			if !add {

@@ -7,14 +7,14 @@ func (v *Var) Reshape(shape ...int) *Var {
 	if tensor.Shape(shape).TotalSize() != v.Shape().TotalSize() {
 		panic(&ShapeError{"reshape", []tensor.Shape{v.Shape(), shape}})
 	}
-	return Apply(view(v.value, shape...), func(grad *tensor.Dense) []*tensor.Dense {
+	return Apply(view(v.Value(), shape...), func(grad *tensor.Dense) []*tensor.Dense {
 		return []*tensor.Dense{view(grad, v.Shape()...)}
 	}, v)
 }
 
 // view returns the elements of t under another shape.
 func view(t *tensor.Dense, shape ...int) *tensor.Dense {
-	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(t.Float32s()), tensor.WithEngine(t.Engine()))
+	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(floats(t)), tensor.WithEngine(t.Engine()))
 }
 
 // Slice returns the elements from ≤ i < to along an axis.

@@ -115,38 +115,48 @@ func (m *Model) Dropout(x *Var, p float64) *Var {
 	if !m.Training || p == 0 {
 		return x
 	}
-	limit := uint32(p * (1 << 32))
-	mask := fresh(tensor.Shape{x.Shape().TotalSize() + 1}, x).Float32s()
-	for i := 0; i+1 < len(mask); i += 2 {
-		r := m.Rand.Uint64()
-		mask[i], mask[i+1] = float32(1/(1-p)), float32(1/(1-p))
-		if uint32(r) < limit {
-			mask[i] = 0
-		}
-		if uint32(r>>32) < limit {
-			mask[i+1] = 0
-		}
-	}
-	out := fresh(x.Shape(), x)
-	multiply(engineOf(x), out.Float32s(), x.Data(), mask, false)
-	return Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
-		x.AddGrad(func(dx *tensor.Dense, add bool) { multiply(engineOf(x), dx.Float32s(), grad.Float32s(), mask, add) })
+	e, seed := engineOf(x), m.Rand.Uint64()
+	l := later{e, x.Shape(), func(out *tensor.Dense, add bool) { drop(e, seed, p, x.Value(), out, add) }, true}
+	return applyLater(l, func(grad *tensor.Dense) []*tensor.Dense {
+		x.AddGrad(func(dx *tensor.Dense, add bool) { drop(e, seed, p, grad, dx, add) })
 		return nil
 	}, x)
 }
 
-// multiply sets, or with add adds to, y the products of x and the mask.
-func multiply(e Engine, y, x, mask []float32, add bool) {
-	rows(e, len(y), func(from, to int) {
-		y, x, mask := y[from:to], x[from:to], mask[from:to]
-		for i := range y {
-			if add {
-				y[i] += x[i] * mask[i]
-			} else {
-				y[i] = x[i] * mask[i]
-			}
+// dropper is an optional interface of an Engine: drop, in less time.
+type dropper interface {
+	Drop(seed uint64, p float64, x, y *tensor.Dense, add bool)
+}
+
+// drop sets y to, or adds to it, x/(1-p), or 0 with probability p. Which
+// elements those are follows from the seed and their places, so that nothing
+// needs to be kept.
+func drop(e Engine, seed uint64, p float64, x, y *tensor.Dense, add bool) {
+	if d, ok := e.(dropper); ok {
+		d.Drop(seed, p, x, y, add)
+		return
+	}
+	limit, scale := uint32(p*(1<<32)), float32(1/(1-p))
+	from, to := floats(x), y.Float32s()
+	for i, a := range from {
+		h := mix(mix(uint32(i)+uint32(seed)) ^ uint32(seed>>32))
+		if h < limit {
+			a *= 0
+		} else {
+			a *= scale
 		}
-	})
+		if add {
+			a += to[i]
+		}
+		to[i] = a
+	}
+}
+
+// mix is Wellons' lowbias32, a permutation that looks random.
+func mix(h uint32) uint32 {
+	h = (h ^ h>>16) * 0x21f0aaad
+	h = (h ^ h>>15) * 0x735a2d97
+	return h ^ h>>15
 }
 
 // Linear is one weight matrix of the model, and the place a tuner attaches to.
@@ -246,19 +256,28 @@ func (p *Param) Frozen() bool { return !p.needs }
 // row-major order. It does not call f where there is no gradient.
 func (p *Param) Update(f func(w, g []float32)) {
 	if g := p.Grad(); g != nil {
-		f(p.value.Float32s(), g)
+		f(p.own(), g)
 	}
 }
 
 // Set gives f the elements of the value, to fill in.
-func (p *Param) Set(f func(w []float32)) { f(p.value.Float32s()) }
+func (p *Param) Set(f func(w []float32)) { f(p.own()) }
+
+// own returns the elements of the value, to change: from now on they are
+// float32, whatever they were kept in.
+func (p *Param) own() []float32 {
+	if p.value.Dtype() != tensor.Float32 {
+		p.value = tensor.New(tensor.WithShape(p.Shape()...), tensor.WithBacking(floats(p.value)), tensor.WithEngine(p.value.Engine()))
+	}
+	return p.value.Float32s()
+}
 
 // Assign copies t, which must have p's shape, into p.
 func (p *Param) Assign(t *tensor.Dense) error {
 	if !t.Shape().Eq(p.Shape()) {
 		return fmt.Errorf("%s has shape %v, want %v", p.Name, t.Shape(), p.Shape())
 	}
-	copy(p.value.Float32s(), t.Float32s())
+	copy(p.own(), t.Float32s())
 	return nil
 }
 

@@ -15,11 +15,13 @@ import (
 // an operation lives until the end of the training step.
 type Var struct {
 	value *tensor.Dense
+	later *later // the value, where it is not computed yet
 	grad  *tensor.Dense
-	needs bool // whether a gradient flows into it
-	leaf  bool // whether its gradient outlives the step
-	has   bool // whether grad holds a gradient
-	owned bool // whether grad may be added to and recycled
+	needs bool     // whether a gradient flows into it
+	leaf  bool     // whether its gradient outlives the step
+	has   bool     // whether grad holds a gradient
+	hold  *holders // of grad; nil where its memory is not the engine's to take back
+	seen  bool     // by order
 	in    []*Var
 	back  func(grad *tensor.Dense) []*tensor.Dense
 }
@@ -55,11 +57,23 @@ func Apply(value *tensor.Dense, back func(grad *tensor.Dense) []*tensor.Dense, i
 	return v
 }
 
-// Value returns the tensor itself, not a copy.
-func (v *Var) Value() *tensor.Dense { return v.value }
+// Value returns the tensor itself, not a copy. A frozen weight may be kept in
+// another type than float32: Data converts it.
+func (v *Var) Value() *tensor.Dense {
+	if l := v.later; l != nil {
+		v.later = nil
+		if l.e != nil {
+			v.value = l.e.New(l.shape...)
+		} else {
+			v.value = Full(0, l.shape...)
+		}
+		l.compute(v.value, false)
+	}
+	return v.value
+}
 
 // Data returns the elements of the value in row-major order, for reading.
-func (v *Var) Data() []float32 { return v.value.Float32s() }
+func (v *Var) Data() []float32 { return floats(v.Value()) }
 
 // Grad returns the elements of the gradient, for reading; nil before Backward
 // and for a Var that it did not reach. Only parameters keep theirs.
@@ -82,7 +96,7 @@ func (v *Var) GradTensor() *tensor.Dense {
 func (v *Var) ClearGrad() {
 	v.has = false
 	if !v.leaf {
-		v.grad, v.owned = nil, false
+		v.grad, v.hold = nil, nil
 	}
 }
 
@@ -90,10 +104,15 @@ func (v *Var) ClearGrad() {
 func (v *Var) Needs() bool { return v.needs }
 
 // Shape returns the lengths of the axes.
-func (v *Var) Shape() tensor.Shape { return v.value.Shape() }
+func (v *Var) Shape() tensor.Shape {
+	if v.later != nil {
+		return v.later.shape
+	}
+	return v.value.Shape()
+}
 
 // Detach returns v's value as a constant.
-func (v *Var) Detach() *Var { return Const(v.value) }
+func (v *Var) Detach() *Var { return Const(v.Value()) }
 
 // Backward adds to the gradient of every parameter that v, a single value,
 // depends on. It uses up the record of how v was computed.
@@ -104,7 +123,7 @@ func (v *Var) Backward() error {
 	if !v.needs {
 		return errors.New("backward of a value that depends on no trainable parameter")
 	}
-	v.accumulate(like(v.value, Full(1, 1)))
+	v.accumulate(like(v.Value(), Full(1, 1)), nil)
 	order := v.order()
 	for i := len(order) - 1; i >= 0; i-- {
 		order[i].propagate()
@@ -118,9 +137,9 @@ func (v *Var) order() []*Var {
 		v    *Var
 		next int
 	}
-	seen := map[*Var]bool{v: true}
 	var order []*Var
 	stack := []frame{{v: v}}
+	v.seen = true
 	for len(stack) > 0 {
 		f := &stack[len(stack)-1]
 		if f.next == len(f.v.in) {
@@ -130,10 +149,13 @@ func (v *Var) order() []*Var {
 		}
 		x := f.v.in[f.next]
 		f.next++
-		if x != nil && x.needs && !seen[x] {
-			seen[x] = true
+		if x != nil && x.needs && !x.seen {
+			x.seen = true
 			stack = append(stack, frame{v: x})
 		}
+	}
+	for _, x := range order {
+		x.seen = false
 	}
 	return order
 }
@@ -143,41 +165,56 @@ func (v *Var) propagate() {
 	if v.back == nil || !v.has {
 		return
 	}
-	grad, in, kept := v.grad, v.in, false
+	grad, in := v.grad, v.in
 	for i, g := range v.back(grad) {
 		if g == nil || in[i] == nil || !in[i].needs {
 			continue
 		}
-		kept = kept || &g.Float32s()[0] == &grad.Float32s()[0]
-		in[i].accumulate(g)
+		var hold *holders
+		if &g.Float32s()[0] == &grad.Float32s()[0] {
+			hold = v.hold
+		}
+		in[i].accumulate(g, hold)
 	}
-	if e := engineOf(v); e != nil && v.owned && !kept {
-		e.Recycle(grad)
-	}
+	v.release()
 	v.in, v.back = nil, nil
 	v.ClearGrad()
 }
 
-// accumulate adds g to the gradient of v. It may keep g, but not change it.
-func (v *Var) accumulate(g *tensor.Dense) {
-	if v.value.Size() != g.Size() {
+// holders counts the Vars that have one tensor, made by AddGrad, for a gradient.
+type holders struct{ n int }
+
+// release gives the tensor of v's gradient back when v is the last to have it.
+func (v *Var) release() {
+	if v.hold == nil {
+		return
+	}
+	if v.hold.n--; v.hold.n > 0 {
+		return
+	}
+	if e := engineOf(v); e != nil {
+		e.Recycle(v.grad)
+	}
+}
+
+// accumulate adds g, which hold has the holders of, to the gradient of v. It may
+// keep g, but not change it.
+func (v *Var) accumulate(g *tensor.Dense, hold *holders) {
+	if v.Shape().TotalSize() != g.Size() {
 		panic(&ShapeError{"gradient", []tensor.Shape{v.Shape(), g.Shape()}})
 	}
 	if !v.leaf && !v.has {
-		v.grad, v.has, v.owned = g, true, false
+		if v.grad, v.has, v.hold = g, true, hold; hold != nil {
+			hold.n++
+		}
 		return
 	}
 	v.AddGrad(func(sum *tensor.Dense, add bool) {
-		s, x := sum.Float32s(), g.Float32s()
 		if !add {
-			copy(s, x)
+			copy(sum.Float32s(), g.Float32s())
 			return
 		}
-		rows(engineOf(v), len(s), func(from, to int) {
-			for i, y := range x[from:to] {
-				s[from+i] += y
-			}
-		})
+		addTo(engineOf(v), sum, g)
 	})
 }
 
@@ -191,11 +228,12 @@ func (v *Var) AddGrad(f func(grad *tensor.Dense, add bool)) {
 	case v.leaf && v.grad == nil:
 		v.grad = like(v.value, Full(0, v.Shape()...))
 	case !v.leaf && !v.has:
-		v.grad, v.owned = fresh(v.Shape(), v), true
-	case !v.leaf && !v.owned: // others may hold the tensor
+		v.grad, v.hold = fresh(v.Shape(), v), &holders{1}
+	case !v.leaf && (v.hold == nil || v.hold.n > 1): // others may have the tensor
 		sum := fresh(v.Shape(), v)
 		copy(sum.Float32s(), v.grad.Float32s())
-		v.grad, v.owned = sum, true
+		v.release()
+		v.grad, v.hold = sum, &holders{1}
 	}
 	f(v.grad, v.has)
 	v.has = true

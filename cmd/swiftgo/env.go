@@ -24,6 +24,12 @@ func envCommand() *cobra.Command {
 			fmt.Fprintf(out, "cores            %d\n", runtime.NumCPU())
 			fmt.Fprintf(out, "row kernels      %s\n", kernel.ISA())
 			fmt.Fprintf(out, "matrix products  %s\n", lib)
+			fmt.Fprintf(out, "float32          %.0f GFLOP/s\n", kernel.Peak()/1e9)
+			if lib.BF16 != "" {
+				fmt.Fprintf(out, "bfloat16         %.0f GFLOP/s (%s)\n", kernel.PeakBF16()/1e9, lib.BF16)
+			} else {
+				fmt.Fprintf(out, "bfloat16         converted to float32\n")
+			}
 			if lib.Note != "" {
 				fmt.Fprintf(out, "                 %s\n", lib.Note)
 			}

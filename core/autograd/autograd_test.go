@@ -58,13 +58,18 @@ var ops = []struct {
 	f    func(e *autograd.Engine, v []*api.Var) *api.Var
 }{
 	{"embedding", [][]int{{5, 3}}, func(e *autograd.Engine, v []*api.Var) *api.Var { return e.Embedding(v[0], []int32{4, 0, 4, 2}) }},
-	{"add", [][]int{{6, 3}, {6, 3}}, func(e *autograd.Engine, v []*api.Var) *api.Var { return e.Residual(v[0], v[1]) }},
-	{"add to itself", [][]int{{6, 3}}, func(e *autograd.Engine, v []*api.Var) *api.Var { x := v[0].Exp(); return e.Residual(x, x) }},
+	{"add", [][]int{{6, 3}, {6, 3}}, func(e *autograd.Engine, v []*api.Var) *api.Var { return v[0].Add(v[1]) }},
+	{"add to itself", [][]int{{6, 3}}, func(e *autograd.Engine, v []*api.Var) *api.Var { x := v[0].Exp(); return x.Add(x) }},
 	{"rmsnorm", [][]int{{6, 5}, {5}}, func(e *autograd.Engine, v []*api.Var) *api.Var { return e.RMSNorm(v[0], v[1], 1e-5) }},
 	{"rmsnorm of heads", [][]int{{6, 8}, {4}}, func(e *autograd.Engine, v []*api.Var) *api.Var { return e.RMSNorm(v[0], v[1], 1e-5) }},
 	{"rope", [][]int{{6, 8}}, func(e *autograd.Engine, v []*api.Var) *api.Var { return e.Rope(v[0], 2, 4, table(4), positions) }},
 	{"attention", [][]int{{6, 16}, {6, 8}, {6, 8}}, func(e *autograd.Engine, v []*api.Var) *api.Var {
 		return e.Attention(v[0], v[1], v[2], starts, 4, 2, 4)
+	}},
+	{"swiglu of itself", [][]int{{6, 5}}, func(e *autograd.Engine, v []*api.Var) *api.Var { x := v[0].Exp(); return e.SwiGLU(x, x) }},
+	{"values and keys from one", [][]int{{6, 16}, {6, 8}}, func(e *autograd.Engine, v []*api.Var) *api.Var {
+		k := v[1].Exp()
+		return e.Attention(v[0], k, k, starts, 4, 2, 4).Add(k.Sum())
 	}},
 	{"swiglu", [][]int{{6, 5}, {6, 5}}, func(e *autograd.Engine, v []*api.Var) *api.Var { return e.SwiGLU(v[0], v[1]) }},
 	{"cross entropy", [][]int{{6, 4}, {7, 4}}, func(e *autograd.Engine, v []*api.Var) *api.Var {
@@ -77,7 +82,7 @@ var ops = []struct {
 	}},
 	{"two uses of one linear", [][]int{{6, 4}, {4, 4}}, func(e *autograd.Engine, v []*api.Var) *api.Var {
 		l := &api.Linear{In: 4, Out: 4, Weight: &api.Param{Var: v[1]}}
-		return e.Residual(l.Forward(l.Forward(v[0])), v[0])
+		return l.Forward(l.Forward(v[0])).Add(v[0])
 	}},
 }
 
@@ -189,7 +194,7 @@ func TestMemoryIsReused(t *testing.T) {
 		e.Reset()
 		y := x.Var
 		for range 20 {
-			y = e.Residual(y, y.MatMulT(w.Var).Tanh())
+			y = y.Add(y.MatMulT(w.Var).Tanh())
 		}
 		if err := y.Mean().Backward(); err != nil {
 			t.Fatal(err)

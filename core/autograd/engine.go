@@ -11,6 +11,8 @@ package autograd
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"unsafe"
 
 	"gorgonia.org/tensor"
@@ -68,8 +70,37 @@ func (e *Engine) New(shape ...int) *tensor.Dense {
 	return e.Param(e.arena.Alloc(tensor.Shape(shape).TotalSize()), shape...)
 }
 
-// Recycle takes back the memory of a tensor from New.
-func (e *Engine) Recycle(t *tensor.Dense) { e.arena.Free(t.Float32s()) }
+// BF16 returns a tensor on e of a weight in bfloat16, in memory of its own. It
+// can be multiplied with; package api converts it for everything else, and where
+// it is written to.
+func (e *Engine) BF16(data []uint16, shape ...int) *tensor.Dense {
+	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(data), tensor.WithEngine(e))
+}
+
+// Float32 returns the elements of t: its own, or those of BF16 converted.
+func (e *Engine) Float32(t *tensor.Dense) []float32 {
+	w := weight(t)
+	if w.BF16 == nil {
+		return w.F32
+	}
+	x := make([]float32, len(w.BF16))
+	kernel.FromBF16(e.pool, w.BF16, x)
+	return x
+}
+
+// weight returns the elements of t, whichever type they have.
+func weight(t *tensor.Dense) kernel.Weight {
+	if t.Dtype() == tensor.Uint16 {
+		return kernel.Weight{BF16: t.Uint16s()}
+	}
+	return kernel.Weight{F32: t.Float32s()}
+}
+
+// Recycle takes back the memory of a tensor from New, and the tensor itself.
+func (e *Engine) Recycle(t *tensor.Dense) {
+	e.arena.Free(t.Float32s())
+	tensor.ReturnTensor(t)
+}
 
 // Rows calls f on ranges that make up [0, n), on all threads. Small work stays
 // on the caller.
@@ -84,12 +115,56 @@ func (e *Engine) Rows(n int, f func(from, to int)) {
 // Gemm sets c, or with add adds to it, op(a)·op(b).
 func (e *Engine) Gemm(transA, transB bool, a, b, c *tensor.Dense, add bool) {
 	m, n := c.Shape()[0], c.Shape()[1]
+	if w := weight(b); w.BF16 != nil && !transA {
+		kernel.MatMulWeight(e.pool, transB, m, n, a.Shape()[1], a.Float32s(), w, add, c.Float32s())
+		return
+	}
 	lda, ldb := a.Shape()[1], b.Shape()[1]
 	k := lda
 	if transA {
 		k = a.Shape()[0]
 	}
-	kernel.MatMul(transA, transB, m, n, k, a.Float32s(), lda, b.Float32s(), ldb, add, c.Float32s(), n)
+	kernel.MatMul(transA, transB, m, n, k, e.Float32(a), lda, e.Float32(b), ldb, add, c.Float32s(), n)
+}
+
+// Accumulate adds the elements of x to those of sum.
+func (e *Engine) Accumulate(sum, x *tensor.Dense) { kernel.AddTo(e.pool, x.Float32s(), sum.Float32s()) }
+
+// gradients calls f with memory for the gradients of vs, all of whose elements
+// it sets: that of the gradients themselves, or, where there is something to be
+// added to or no gradient is wanted, some that is taken back afterwards.
+func (e *Engine) gradients(f func(d [][]float32), vs ...*api.Var) {
+	d := make([][]float32, len(vs))
+	var next func(i int)
+	next = func(i int) {
+		if i == len(vs) {
+			f(d)
+			return
+		}
+		aside := func() {
+			d[i] = e.arena.Alloc(vs[i].Shape().TotalSize())
+			next(i + 1)
+		}
+		switch v, first := vs[i], slices.Index(vs, vs[i]); {
+		case !v.Needs():
+			aside()
+		case first < i:
+			aside()
+			kernel.AddTo(e.pool, d[i], d[first])
+		default:
+			v.AddGrad(func(sum *tensor.Dense, add bool) {
+				if d[i] = sum.Float32s(); !add {
+					next(i + 1)
+					d[i] = nil
+					return
+				}
+				aside()
+				kernel.AddTo(e.pool, d[i], sum.Float32s())
+			})
+		}
+		e.arena.Free(d[i])
+	}
+	next(0)
 }
 
 // SumSquares returns the sum of the squares of t's elements.
@@ -98,6 +173,18 @@ func (e *Engine) SumSquares(t *tensor.Dense) float64 {
 		return 0
 	}
 	return kernel.SumSquares(e.pool, t.Float32s())
+}
+
+// Drop is dropout, see api.Model.Dropout.
+func (e *Engine) Drop(seed uint64, p float64, x, y *tensor.Dense, add bool) {
+	kernel.Dropout(e.pool, seed, p, e.Float32(x), y.Float32s(), add)
+}
+
+// AdamW moves a parameter w with gradient g, in the given step from 1 of the
+// optimizer; avg and avgSq are the averages of its gradients.
+func (e *Engine) AdamW(w, g, avg, avgSq []float32, lr, beta1, beta2, epsilon, decay float64, step int) {
+	kernel.AdamW{LR: lr, Beta1: beta1, Beta2: beta2, Eps: epsilon, WeightDecay: decay, GradScale: 1,
+		Correction1: 1 - math.Pow(beta1, float64(step)), Correction2: 1 - math.Pow(beta2, float64(step))}.Update(e.pool, w, g, avg, avgSq)
 }
 
 // Scale multiplies t's elements, in place.

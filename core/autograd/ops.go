@@ -11,13 +11,12 @@ import (
 func (e *Engine) Embedding(w *api.Var, ids []int32) *api.Var {
 	vocab, dim := w.Shape()[0], w.Shape()[1]
 	out := e.New(len(ids), dim)
-	x, y := w.Data(), out.Float32s()
-	for i, id := range ids {
+	for _, id := range ids {
 		if id < 0 || int(id) >= vocab {
 			panic(&api.ShapeError{Op: "embedding of a token that is not there", Shapes: []tensor.Shape{w.Shape(), {int(id)}}})
 		}
-		copy(y[i*dim:(i+1)*dim], x[int(id)*dim:])
 	}
+	weight(w.Value()).Rows(e.pool, dim, ids, out.Float32s())
 	return api.Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
 		w.AddGrad(func(dw *tensor.Dense, add bool) {
 			d, g := dw.Float32s(), grad.Float32s()
@@ -30,16 +29,6 @@ func (e *Engine) Embedding(w *api.Var, ids []int32) *api.Var {
 		})
 		return nil
 	}, w)
-}
-
-// Residual returns a+b, two tensors of one shape: a residual connection. (Add is
-// the name of gorgonia's own.)
-func (e *Engine) Residual(a, b *api.Var) *api.Var {
-	out := e.New(a.Shape()...)
-	kernel.Add(e.pool, a.Data(), b.Data(), out.Float32s())
-	return api.Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
-		return []*tensor.Dense{grad, grad}
-	}, a, b)
 }
 
 // RMSNorm returns x/√(mean(x²)+eps)·w of each row of x [rows, dim], w [dim].
@@ -74,10 +63,11 @@ func (e *Engine) Rope(x *api.Var, heads, headDim int, table []float32, positions
 	copy(out.Float32s(), x.Data())
 	kernel.Rope(e.pool, heads, headDim, out.Float32s(), heads*headDim, table, positions, 1)
 	return api.Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
-		back := e.New(x.Shape()...)
-		copy(back.Float32s(), grad.Float32s())
-		kernel.Rope(e.pool, heads, headDim, back.Float32s(), heads*headDim, table, positions, -1)
-		return []*tensor.Dense{back}
+		e.gradients(func(d [][]float32) {
+			copy(d[0], grad.Float32s())
+			kernel.Rope(e.pool, heads, headDim, d[0], heads*headDim, table, positions, -1)
+		}, x)
+		return nil
 	}, x)
 }
 
@@ -90,10 +80,11 @@ func (e *Engine) Attention(q, k, v *api.Var, starts []int32, heads, kvHeads, hea
 	out, lse := e.New(q.Shape()...), e.New(heads, n)
 	kernel.Attention(e.pool, starts, heads, kvHeads, headDim, q.Data(), k.Data(), v.Data(), out.Float32s(), lse.Float32s())
 	return api.Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
-		dq, dk, dv := e.New(q.Shape()...), e.New(k.Shape()...), e.New(v.Shape()...)
-		kernel.AttentionBackward(e.pool, starts, heads, kvHeads, headDim, q.Data(), k.Data(), v.Data(),
-			out.Float32s(), lse.Float32s(), grad.Float32s(), dq.Float32s(), dk.Float32s(), dv.Float32s())
-		return []*tensor.Dense{dq, dk, dv}
+		e.gradients(func(d [][]float32) {
+			kernel.AttentionBackward(e.pool, starts, heads, kvHeads, headDim, q.Data(), k.Data(), v.Data(),
+				out.Float32s(), lse.Float32s(), grad.Float32s(), d[0], d[1], d[2])
+		}, q, k, v)
+		return nil
 	}, q, k, v)
 }
 
@@ -109,9 +100,10 @@ func (e *Engine) SwiGLU(gate, up *api.Var) *api.Var {
 	out := e.New(gate.Shape()...)
 	kernel.SwiGLU(e.pool, gate.Data(), up.Data(), out.Float32s())
 	return api.Apply(out, func(grad *tensor.Dense) []*tensor.Dense {
-		dg, du := e.New(gate.Shape()...), e.New(up.Shape()...)
-		kernel.SwiGLUBackward(e.pool, gate.Data(), up.Data(), grad.Float32s(), dg.Float32s(), du.Float32s())
-		return []*tensor.Dense{dg, du}
+		e.gradients(func(d [][]float32) {
+			kernel.SwiGLUBackward(e.pool, gate.Data(), up.Data(), grad.Float32s(), d[0], d[1])
+		}, gate, up)
+		return nil
 	}, gate, up)
 }
 
@@ -131,7 +123,7 @@ func (e *Engine) CrossEntropy(hidden, w *api.Var, labels []int32) (*api.Var, []i
 		unscaled = e.New(n, dim).Float32s()
 	}
 	best := make([]int32, n)
-	kernel.CrossEntropy(e.pool, dim, hidden.Data(), w.Data(), labels, kernel.TokenLoss{Loss: y, LSE: lse, DX: unscaled, Argmax: best})
+	kernel.CrossEntropy(e.pool, dim, hidden.Data(), weight(w.Value()), labels, kernel.TokenLoss{Loss: y, LSE: lse, DX: unscaled, Argmax: best})
 	for i := range y { // rounding may leave it below 0, which a loss made of it need not expect
 		y[i] = max(0, y[i])
 	}

@@ -93,8 +93,18 @@ func (a *adamW) Step(lr float64) error {
 func (s *moments) step(a *adam, lr float64) {
 	s.Update(func(w, g []float32) {
 		*s.steps++
+		if e, ok := s.Value().Engine().(fusedAdamW); ok {
+			e.AdamW(w, g, s.avg.Float32s(), s.avgSq.Float32s(), lr*s.ratio, a.Beta1, a.Beta2, a.Epsilon, s.decay, int(*s.steps))
+			return
+		}
 		rows(s.Param, len(w), func(from, to int) { s.update(a, lr*s.ratio, w, g, from, to) })
 	})
+}
+
+// fusedAdamW is an engine that has the whole step as one kernel. A plugin may
+// ask for it in the same way.
+type fusedAdamW interface {
+	AdamW(w, g, avg, avgSq []float32, lr, beta1, beta2, epsilon, decay float64, step int)
 }
 
 // update applies the step to elements [from, to). The order of the operations

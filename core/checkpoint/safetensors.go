@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -26,6 +27,9 @@ type Weights struct {
 	tensors  map[string]stored
 	files    []*os.File
 	metadata map[string]string
+
+	mu   sync.Mutex
+	maps map[*os.File][]byte // files that are mapped
 }
 
 // stored is a tensor in a file.

@@ -11,13 +11,15 @@ import (
 // Arena hands out memory outside the Go heap, where the garbage collector neither scans nor moves it. It reserves one
 // region of addresses at the start and takes physical memory only as pages are touched. Any goroutine may call it.
 type Arena struct {
-	mu   sync.Mutex
-	mem  []byte
-	off  int                      // what lies beyond was never handed out since the last Reset
-	peak int                      // the largest off
-	used int                      // bytes of the blocks in live
-	live map[unsafe.Pointer]int   // block to its size class
-	free map[int][]unsafe.Pointer // size class to blocks
+	mu    sync.Mutex
+	mem   []byte
+	off   int                      // what lies beyond was never handed out since the last Reset
+	peak  int                      // the largest off
+	used  int                      // bytes of the blocks in live
+	live  map[unsafe.Pointer]int   // block to its size class
+	free  map[int][]unsafe.Pointer // size class to blocks
+	marks int                      // scopes that are open
+	since []unsafe.Pointer         // blocks handed out while any is
 }
 
 // OutOfMemory is what Alloc panics with.
@@ -73,6 +75,9 @@ func (a *Arena) Alloc(n int) []float32 {
 	}
 	a.live[block] = size
 	a.used += size
+	if a.marks > 0 {
+		a.since = append(a.since, block)
+	}
 	return unsafe.Slice((*float32)(block), n)
 }
 
@@ -88,9 +93,34 @@ func (a *Arena) Free(x []float32) {
 	if !ok {
 		panic("kernel: Free of memory that this arena did not allocate, or that was freed before")
 	}
+	a.release(block, size)
+}
+
+func (a *Arena) release(block unsafe.Pointer, size int) {
 	delete(a.live, block)
 	a.used -= size
 	a.free[size] = append(a.free[size], block)
+}
+
+// Scope calls f and then frees what was allocated while it ran and is still in use, but for what f returns.
+func (a *Arena) Scope(f func() (keep []float32)) {
+	a.mu.Lock()
+	from := len(a.since)
+	a.marks++
+	a.mu.Unlock()
+	keep := unsafe.Pointer(unsafe.SliceData(f()))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.marks--
+	for _, block := range a.since[from:] {
+		if size, ok := a.live[block]; ok && block != keep {
+			a.release(block, size)
+		}
+	}
+	a.since = a.since[:from]
+	if keep != nil && a.marks > 0 {
+		a.since = append(a.since, keep)
+	}
 }
 
 // Reset makes all memory usable again. Slices handed out before may not be used any more.
@@ -101,7 +131,7 @@ func (a *Arena) Reset() {
 }
 
 func (a *Arena) reset() {
-	a.off, a.used = 0, 0
+	a.off, a.used, a.marks, a.since = 0, 0, 0, a.since[:0]
 	clear(a.live)
 	clear(a.free)
 }

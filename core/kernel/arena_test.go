@@ -21,6 +21,36 @@ func newArena(t *testing.T, size int) *Arena {
 }
 
 // TestArenaBlocksAreApart gives blocks out and takes them back at random, and looks whether anybody writes on another's.
+// TestArenaScope sees that a scope frees what was allocated inside, also what took the place of a block from before, and
+// nothing else.
+func TestArenaScope(t *testing.T) {
+	a, err := NewArena(1 << 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	before, freed := a.Alloc(100), a.Alloc(200)
+	var kept, inner []float32
+	a.Scope(func() []float32 {
+		a.Free(freed)
+		a.Alloc(200)
+		a.Free(a.Alloc(300))
+		a.Scope(func() []float32 {
+			a.Alloc(500)
+			inner = a.Alloc(400)
+			return inner
+		})
+		kept = a.Alloc(600)
+		return kept
+	})
+	if want := classSize(100*4) + classSize(600*4); a.Used() != want {
+		t.Errorf("%d bytes are in use, want %d", a.Used(), want)
+	}
+	a.Free(before)
+	a.Free(kept)
+	panics(t, "kernel: Free of memory that this arena did not allocate, or that was freed before", func() { a.Free(inner) })
+}
+
 func TestArenaBlocksAreApart(t *testing.T) {
 	a := newArena(t, 0)
 	r := rand.New(rand.NewPCG(1, 2))

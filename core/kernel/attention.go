@@ -19,6 +19,7 @@ const (
 // starts has the first row of each sequence, the first being 0. lse [heads, n], the log of the sum of exp of the scores,
 // is kept for the backward pass.
 func Attention(p *Pool, starts []int32, heads, kvHeads, headDim int, q, k, v, o, lse []float32) {
+	defer begin(AttentionPart).end()
 	s := newAttentionShape("Attention", starts, heads, kvHeads, headDim, q, k, v)
 	checkLen("Attention", "o", o, len(q))
 	checkLen("Attention", "lse", lse, heads*s.n)
@@ -61,6 +62,7 @@ func Attention(p *Pool, starts []int32, heads, kvHeads, headDim int, q, k, v, o,
 
 // AttentionBackward writes the gradients to q, k and v. o and lse are those of Attention, do is the gradient to o.
 func AttentionBackward(p *Pool, starts []int32, heads, kvHeads, headDim int, q, k, v, o, lse, do, dq, dk, dv []float32) {
+	defer begin(AttentionPart).end()
 	s := newAttentionShape("AttentionBackward", starts, heads, kvHeads, headDim, q, k, v)
 	checkLen("AttentionBackward", "o", o, len(q))
 	checkLen("AttentionBackward", "lse", lse, heads*s.n)
@@ -110,6 +112,7 @@ func AttentionBackward(p *Pool, starts []int32, heads, kvHeads, headDim int, q, 
 // AttentionCached is attention of the last tokens of one sequence: q and o [m, heads·headDim] are its last m tokens, the
 // keys and values of all its t tokens are k and v [t, kvHeads·headDim].
 func AttentionCached(p *Pool, heads, kvHeads, headDim int, q, k, v, o []float32) {
+	defer begin(AttentionPart).end()
 	checkHeads("AttentionCached", heads, kvHeads, headDim)
 	m, t := rowsOf("AttentionCached", "q", q, heads*headDim), rowsOf("AttentionCached", "k", k, kvHeads*headDim)
 	checkLen("AttentionCached", "v", v, len(k))

@@ -115,7 +115,7 @@ func BenchmarkCrossEntropy(b *testing.B) {
 	out := TokenLoss{Loss: make([]float32, n), LSE: make([]float32, n), DX: make([]float32, n*h), Argmax: make([]int32, n)}
 	b.Run("512x896x151936", func(b *testing.B) {
 		for b.Loop() {
-			CrossEntropy(p, h, x, w, labels, out)
+			CrossEntropy(p, h, x, Weight{F32: w}, labels, out)
 		}
 		rate(b, 4*n*h*vocab)
 	})

@@ -2,6 +2,9 @@
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 static char message[512];
 
@@ -23,6 +26,16 @@ static void *open_library(const char *path, int threads) {
 	void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!lib) snprintf(message, sizeof message, "%s", dlerror());
 	return lib;
+}
+
+const char *bf16_instructions(void) {
+#if defined(__x86_64__)
+	__builtin_cpu_init();
+	unsigned a, b, c, d;
+	__cpuid_count(7, 0, a, b, c, d);
+	if (__builtin_cpu_supports("avx512bf16")) return d >> 22 & 1 ? "amx" : "avx512_bf16";
+#endif
+	return "";
 }
 
 // OpenBLAS.
@@ -73,6 +86,7 @@ static int (*attr_create)(H *), (*attr_scratchpad)(H, int), (*attr_post)(H, H), 
 static const void *(*pd_query_md)(H, int, int);
 static int (*mem_create)(H *, const void *, H, void *), (*mem_set)(H, void *), (*mem_destroy)(H);
 static H engine, stream, attr_plain, attr_acc;
+static int (*sgemm)(char, char, int64_t, int64_t, int64_t, float, const float *, int64_t, const float *, int64_t, float, float *, int64_t);
 static void *scratch;
 static size_t scratch_size;
 
@@ -97,6 +111,7 @@ const char *onednn_open(const char *path, int threads) {
 		{&mem_create, "dnnl_memory_create"},
 		{&mem_set, "dnnl_memory_set_data_handle"},
 		{&mem_destroy, "dnnl_memory_destroy"},
+		{&sgemm, "dnnl_sgemm"},
 	}, two[] = {
 		{&md2_strides, "dnnl_memory_desc_init_by_strides"},
 		{&matmul2_init, "dnnl_matmul_desc_init"},
@@ -134,6 +149,10 @@ const char *onednn_open(const char *path, int threads) {
 void onednn_version(int *major, int *minor, int *patch) {
 	const version *v = get_version();
 	*major = v->major, *minor = v->minor, *patch = v->patch;
+}
+
+int onednn_small(int ta, int tb, long m, long n, long k, const float *a, long lda, const float *b, long ldb, int acc, float *c, long ldc) {
+	return sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', m, n, k, 1, a, lda, b, ldb, acc ? 1 : 0, c, ldc);
 }
 
 struct product { H pd, prim, a, b, c, s; size_t scratch; };

@@ -4,6 +4,9 @@
 #define SWIFTGO_BLAS_H
 #include <stdint.h>
 
+// bf16_instructions names what the CPU multiplies bfloat16 numbers with, or is empty.
+const char *bf16_instructions(void);
+
 enum { DTYPE_BF16 = 2, DTYPE_F32 = 3 };  // dnnl_data_type_t
 
 // Both return NULL or what went wrong. Call one of them, once.
@@ -17,6 +20,10 @@ const char *openblas_core(void);
 // Row-major C[m,n] (+)= op(A) op(B).
 void openblas_product(int ta, int tb, long m, long n, long k, const float *a, long lda, const float *b, long ldb, int acc,
                       float *c, long ldc);
+
+// Row-major C[m,n] (+)= op(A) op(B) by oneDNN without preparing it. 0 is success.
+int onednn_small(int ta, int tb, long m, long n, long k, const float *a, long lda, const float *b, long ldb, int acc, float *c,
+                 long ldc);
 
 // A prepared product of oneDNN. All products share one scratch buffer: one call at a time.
 typedef struct product product;

@@ -27,7 +27,8 @@ type TokenLoss struct {
 
 // CrossEntropy is the loss of hidden states x [n, h] whose logits are x·wᵀ, for the output projection w [vocab, h].
 // Only a block of logits exists at any time, and tokens with the label Ignore cost nothing.
-func CrossEntropy(p *Pool, hidden int, x, w []float32, labels []int32, out TokenLoss) {
+func CrossEntropy(p *Pool, hidden int, x []float32, w Weight, labels []int32, out TokenLoss) {
+	defer begin(LossPart).end()
 	t := newLossRows("CrossEntropy", hidden, x, w, labels, nil)
 	n := len(labels)
 	checkLen("CrossEntropy", "Loss", out.Loss, n)
@@ -59,17 +60,22 @@ func CrossEntropy(p *Pool, hidden int, x, w []float32, labels []int32, out Token
 		for i := range m {
 			m[i], s[i], best[i] = float32(math.Inf(-1)), 0, -1
 		}
-		c.eachBlock(w, func(v0, words int, logits []float32) {
+		c.eachBlock(p, w, func(v0, words int, logits []float32) {
 			p.rows(c.n, words, func(r0, r1 int) {
 				C.k_loss_block(C.long(r1-r0), C.long(words), C.long(v0), cint32(c.labels[r0:]), cfloat(logits[r0*words:]),
 					cfloat(m[r0:]), cfloat(s[r0:]), cfloat(target[r0:]), cint32(best[r0:]), C.long(hidden), cfloat(tail(acc, r0*hidden)))
 			})
 			if acc != nil {
-				MatMul(false, false, c.n, hidden, words, logits, words, w[v0*hidden:], hidden, true, acc, hidden)
+				MatMulWeight(p, false, c.n, hidden, words, logits, w.from(v0*hidden), true, acc)
 			}
 		})
+		var right []float32 // rows of w
+		if acc != nil {
+			right = scratch().Alloc(c.n * hidden)
+			w.Rows(p, hidden, c.labels, right)
+		}
 		p.rows(c.n, hidden, func(r0, r1 int) {
-			C.k_loss_end(C.long(r1-r0), C.long(hidden), cfloat(w), cint32(c.labels[r0:]), cfloat(m[r0:]), cfloat(s[r0:]), cfloat(target[r0:]),
+			C.k_loss_end(C.long(r1-r0), C.long(hidden), cfloat(tail(right, r0*hidden)), cfloat(m[r0:]), cfloat(s[r0:]), cfloat(target[r0:]),
 				cfloat(loss[r0:]), cfloat(lse[r0:]), cfloat(tail(acc, r0*hidden)))
 		})
 		for i, row := range c.rows {
@@ -86,7 +92,7 @@ func CrossEntropy(p *Pool, hidden int, x, w []float32, labels []int32, out Token
 				next = row + 1
 			}
 		}
-		for _, x := range [][]float32{m, s, target, loss, lse, acc, c.x} {
+		for _, x := range [][]float32{m, s, target, loss, lse, acc, right, c.x} {
 			scratch().Free(x)
 		}
 	}
@@ -98,17 +104,18 @@ func CrossEntropy(p *Pool, hidden int, x, w []float32, labels []int32, out Token
 // CrossEntropyBackwardW adds the gradient of Σ dloss·loss to the output projection to dw [vocab, h]. lse is the LSE of
 // CrossEntropy with the same x, w and labels; dloss [n].
 func CrossEntropyBackwardW(p *Pool, hidden int, x, w []float32, labels []int32, lse, dloss, dw []float32) {
+	defer begin(LossPart).end()
 	checkLen("CrossEntropyBackwardW", "lse", lse, len(labels))
 	checkLen("CrossEntropyBackwardW", "dloss", dloss, len(labels))
 	checkLen("CrossEntropyBackwardW", "dw", dw, len(w))
-	t := newLossRows("CrossEntropyBackwardW", hidden, x, w, labels, dloss)
+	t := newLossRows("CrossEntropyBackwardW", hidden, x, Weight{F32: w}, labels, dloss)
 	for len(t.rows) > 0 {
 		c := t.take()
 		z, d := scratch().Alloc(c.n), scratch().Alloc(c.n)
 		for i, row := range c.rows {
 			z[i], d[i] = lse[row], dloss[row]
 		}
-		c.eachBlock(w, func(v0, words int, logits []float32) {
+		c.eachBlock(p, Weight{F32: w}, func(v0, words int, logits []float32) {
 			p.rows(c.n, words, func(r0, r1 int) {
 				C.k_loss_weight(C.long(r1-r0), C.long(words), C.long(v0), cint32(c.labels[r0:]), cfloat(z[r0:]), cfloat(d[r0:]), cfloat(logits[r0*words:]))
 			})
@@ -120,6 +127,15 @@ func CrossEntropyBackwardW(p *Pool, hidden int, x, w []float32, labels []int32, 
 	}
 }
 
+// LossMemory is how many floats CrossEntropy needs while it runs on n tokens.
+func LossMemory(n, hidden, vocab int) int {
+	n = min(n, lossTokens)
+	return n * (3*hidden + lossBlock(n, vocab))
+}
+
+// lossBlock is the number of words at a time for n tokens.
+func lossBlock(n, vocab int) int { return min(vocab, lossWords, max(1, lossLogits/max(1, n))) }
+
 // lossRows are the tokens that have a loss and that still have to be computed.
 type lossRows struct {
 	hidden int
@@ -129,9 +145,12 @@ type lossRows struct {
 }
 
 // newLossRows picks the rows whose label is not Ignore and whose dloss, if there is one, is not 0.
-func newLossRows(f string, hidden int, x, w []float32, labels []int32, dloss []float32) *lossRows {
+func newLossRows(f string, hidden int, x []float32, w Weight, labels []int32, dloss []float32) *lossRows {
 	checkLen(f, "x", x, len(labels)*hidden)
-	vocab := rowsOf(f, "w", w, hidden)
+	if w.Len()%hidden != 0 {
+		panic(fmt.Sprintf("kernel: %s: w has %d elements, want a multiple of %d", f, w.Len(), hidden))
+	}
+	vocab := w.Len() / hidden
 	t := &lossRows{hidden: hidden, x: x, labels: labels}
 	for i, label := range labels {
 		if label == Ignore || dloss != nil && dloss[i] == 0 {
@@ -165,15 +184,16 @@ func (t *lossRows) take() lossChunk {
 }
 
 // eachBlock calls f with the logits [n, words] of each block of the vocabulary; f may write on them.
-func (c lossChunk) eachBlock(w []float32, f func(v0, words int, logits []float32)) {
-	vocab := len(w) / c.hidden
-	block := min(vocab, lossWords, max(1, lossLogits/c.n))
+func (c lossChunk) eachBlock(p *Pool, w Weight, f func(v0, words int, logits []float32)) {
+	vocab := w.Len() / c.hidden
+	block := lossBlock(c.n, vocab)
 	logits := scratch().Alloc(c.n * block)
 	defer scratch().Free(logits)
 	for v0 := 0; v0 < vocab; v0 += block {
 		words := min(block, vocab-v0)
-		MatMul(false, true, c.n, words, c.hidden, c.x, c.hidden, w[v0*c.hidden:], c.hidden, false, logits, words)
-		f(v0, words, logits)
+		l := logits[:c.n*words]
+		MatMulWeight(p, true, c.n, words, c.hidden, c.x, w.from(v0*c.hidden), false, l)
+		f(v0, words, l)
 	}
 }
 

@@ -25,10 +25,10 @@ func TestCrossEntropy(t *testing.T) {
 				out := eachPool(t, func(p *Pool) [][]float32 {
 					nan := float32(math.NaN())
 					o := TokenLoss{Loss: filled(s.n, nan), LSE: filled(s.n, nan), DX: filled(len(x), nan), Argmax: make([]int32, s.n)}
-					CrossEntropy(p, s.h, x, w, labels, o)
+					CrossEntropy(p, s.h, x, Weight{F32: w}, labels, o)
 					argmax = o.Argmax
 					alone := filled(s.n, nan)
-					CrossEntropy(p, s.h, x, w, labels, TokenLoss{Loss: alone})
+					CrossEntropy(p, s.h, x, Weight{F32: w}, labels, TokenLoss{Loss: alone})
 					dw := filled(len(w), .5)
 					CrossEntropyBackwardW(p, s.h, x, w, labels, o.LSE, dloss, dw)
 					return [][]float32{o.Loss, o.LSE, o.DX, dw, alone}
@@ -55,7 +55,7 @@ func TestCrossEntropyTakesFirstOfEqual(t *testing.T) {
 	w[0] = 1
 	out := TokenLoss{Loss: make([]float32, 1), Argmax: make([]int32, 1)}
 	eachISA(t, func(t *testing.T) {
-		CrossEntropy(NewPool(1), 1, x, w, []int32{5}, out)
+		CrossEntropy(NewPool(1), 1, x, Weight{F32: w}, []int32{5}, out)
 		if out.Argmax[0] != 1 {
 			t.Errorf("argmax is %d, want 1", out.Argmax[0])
 		}
@@ -70,14 +70,14 @@ func TestCrossEntropyKeepsNaN(t *testing.T) {
 			w := random(vocab*h, 1)
 			w[bad*h] = float32(math.NaN())
 			loss := make([]float32, 1)
-			CrossEntropy(NewPool(1), h, []float32{1, 1}, w, []int32{3}, TokenLoss{Loss: loss})
+			CrossEntropy(NewPool(1), h, []float32{1, 1}, Weight{F32: w}, []int32{3}, TokenLoss{Loss: loss})
 			if loss[0] == loss[0] {
 				t.Errorf("loss is %g though the logit of word %d is NaN", loss[0], bad)
 			}
 		}
 		// A token with a NaN does not spoil the others.
 		loss := make([]float32, 3)
-		CrossEntropy(NewPool(1), h, []float32{1, 1, float32(math.NaN()), 1, 1, 1}, random(vocab*h, 1), []int32{3, 3, 3}, TokenLoss{Loss: loss})
+		CrossEntropy(NewPool(1), h, []float32{1, 1, float32(math.NaN()), 1, 1, 1}, Weight{F32: random(vocab*h, 1)}, []int32{3, 3, 3}, TokenLoss{Loss: loss})
 		if loss[0] != loss[0] || loss[1] == loss[1] || loss[2] != loss[2] {
 			t.Errorf("losses are %v, want the second alone to be NaN", loss)
 		}
@@ -88,7 +88,7 @@ func TestCrossEntropyRefusesLabels(t *testing.T) {
 	x := make([]float32, 6)
 	for _, label := range []int32{3, -1} {
 		panics(t, fmt.Sprintf("kernel: CrossEntropy: label %d of token 1 is not in the vocabulary of 3", label), func() {
-			CrossEntropy(NewPool(1), 2, x[:4], x, []int32{0, label}, TokenLoss{Loss: x[:2]})
+			CrossEntropy(NewPool(1), 2, x[:4], Weight{F32: x}, []int32{0, label}, TokenLoss{Loss: x[:2]})
 		})
 	}
 }

@@ -8,12 +8,16 @@ import "unsafe"
 // FromBF16 converts bfloat16 numbers, exactly.
 func FromBF16(p *Pool, x []uint16, y []float32) {
 	checkLen("FromBF16", "x", x, len(y))
-	p.flat(len(y), func(i, j int) { C.k_from_bf16(C.long(j-i), cuint16(x[i:]), cfloat(y[i:])) })
+	defer begin(ConvertPart).end()
+	p.flat(len(y), func(i, j int) { fromBF16(x[i:j], y[i:j]) })
 }
+
+func fromBF16(x []uint16, y []float32) { C.k_from_bf16(C.long(len(y)), cuint16(x), cfloat(y)) }
 
 // ToBF16 converts to bfloat16, to the nearest and ties to even.
 func ToBF16(p *Pool, x []float32, y []uint16) {
 	checkLen("ToBF16", "y", y, len(x))
+	defer begin(ConvertPart).end()
 	p.flat(len(x), func(i, j int) { C.k_to_bf16(C.long(j-i), cfloat(x[i:]), cuint16(y[i:])) })
 }
 

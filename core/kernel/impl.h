@@ -10,6 +10,21 @@ static void add(long n, const float *a, const float *b, float *y) { for (long i 
 static void axpy(long n, float s, const float *x, float *y) { for (long i = 0; i < n; i++) y[i] += s * x[i]; }
 static void scale(long n, float s, float *x) { for (long i = 0; i < n; i++) x[i] *= s; }
 
+// Element i is dropped where a hash of lo + i and hi is below the limit.
+static void dropout(long n, uint32_t lo, uint32_t hi, uint32_t limit, float s, int acc, const float *restrict x, float *restrict y) {
+	for (long i = 0; i < n; i++) {
+		uint32_t h = lo + (uint32_t)i;
+		h = (h ^ h >> 16) * 0x21f0aaad;
+		h = (h ^ h >> 15) * 0x735a2d97;
+		h = (h ^ h >> 15) ^ hi;
+		h = (h ^ h >> 16) * 0x21f0aaad;
+		h = (h ^ h >> 15) * 0x735a2d97;
+		h = h ^ h >> 15;
+		float d = x[i] * (h < limit ? 0.f : s);
+		y[i] = acc ? y[i] + d : d;
+	}
+}
+
 static void sum_squares(long n, const float *x, double *sum) {
 	typedef double vd __attribute__((vector_size(4 * LANES)));
 	typedef float half __attribute__((vector_size(2 * LANES), aligned(4), may_alias));

@@ -26,6 +26,7 @@ type Info struct {
 	Name    string // oneDNN, OpenBLAS or gonum
 	Version string // of the library, with the name of its kernel for OpenBLAS; empty for gonum
 	Threads int
+	BF16    string // the CPU's instructions for products of bfloat16 numbers, amx or avx512_bf16, if the library uses them
 	Note    string // why products are slower than they could be and what to do; empty if they are not
 }
 
@@ -37,7 +38,9 @@ func (i Info) String() string {
 // library is an opened library: what it is, and its product.
 type library struct {
 	Info
-	matMul func(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, acc bool, c []float32, ldc int)
+	// matMulBF16 is MatMulWeight of bfloat16 numbers; nil where the CPU or the library has no instructions for them.
+	matMulBF16 func(trans bool, m, n, k int, a, w []uint16, acc bool, c []float32)
+	matMul     func(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, acc bool, c []float32, ldc int)
 }
 
 var opened struct {
@@ -52,11 +55,18 @@ var opened struct {
 // Whatever needs the library or the pool before it was opened opens it with 0.
 //
 // The environment variable SWIFTGO_BLAS names one library: onednn, openblas or gonum. Open returns an error if it names
-// no library, or one that is not installed.
+// no library, or one that is not installed. SWIFTGO_ISA names the instruction set of the row kernels in the same way:
+// avx512, avx2 or base.
 func Open(threads int) error {
 	opened.once.Do(func() {
 		if threads <= 0 {
 			threads = runtime.GOMAXPROCS(0)
+		}
+		if isa := os.Getenv("SWIFTGO_ISA"); isa != "" {
+			if opened.err = SetISA(isa); opened.err != nil {
+				opened.err = fmt.Errorf("SWIFTGO_ISA: %w", opened.err)
+				return
+			}
 		}
 		opened.lib, opened.err = openLibrary(os.Getenv("SWIFTGO_BLAS"), threads)
 		opened.pool = NewPool(threads)
@@ -90,6 +100,7 @@ func MatMul(transA, transB bool, m, n, k int, a []float32, lda int, b []float32,
 	if m == 0 || n == 0 {
 		return
 	}
+	defer begin(MatMulPart).end()
 	if k == 0 {
 		for i := 0; i < m && !acc; i++ {
 			clear(c[i*ldc:][:n])
@@ -150,7 +161,12 @@ func openFirst(files []string, install string, open func(path *C.char) *C.char) 
 // maxProducts bounds the cache of prepared products: ragged token counts make many shapes.
 const maxProducts = 4096
 
+// smallProduct is the number of multiplications up to which a product is not prepared: that takes longer than a few
+// such products, and with sequences of many lengths hardly one comes twice.
+var smallProduct = 1 << 25
+
 type productKey struct {
+	bf16                   bool
 	transA, transB, acc    bool
 	m, n, k, lda, ldb, ldc int
 }
@@ -167,14 +183,7 @@ func openOneDNN(threads int) (*library, error) {
 	lib := &library{Info: Info{Name: "oneDNN", Version: fmt.Sprintf("%d.%d.%d", major, minor, patch), Threads: threads}}
 	var mu sync.Mutex
 	products := map[productKey]*C.product{}
-	lib.matMul = func(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, acc bool, c []float32, ldc int) {
-		if n == 1 && ldc > 1 || m == 1 && transA && lda > 1 { // oneDNN 3.7 overlooks the stride of these vectors
-			goMatMul(transA, transB, m, n, k, a, lda, b, ldb, acc, c, ldc)
-			return
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		key := productKey{transA, transB, acc, m, n, k, lda, ldb, ldc}
+	run := func(key productKey, a, b, c unsafe.Pointer) {
 		p := products[key]
 		if p == nil {
 			if len(products) == maxProducts {
@@ -183,15 +192,45 @@ func openOneDNN(threads int) (*library, error) {
 				}
 				clear(products)
 			}
-			p = C.product_new(C.DTYPE_F32, C.DTYPE_F32, C.DTYPE_F32, cbool(transA), cbool(transB),
-				C.long(m), C.long(n), C.long(k), C.long(lda), C.long(ldb), C.long(ldc), cbool(acc))
+			dtype := C.int(C.DTYPE_F32)
+			if key.bf16 {
+				dtype = C.DTYPE_BF16
+			}
+			p = C.product_new(dtype, dtype, C.DTYPE_F32, cbool(key.transA), cbool(key.transB),
+				C.long(key.m), C.long(key.n), C.long(key.k), C.long(key.lda), C.long(key.ldb), C.long(key.ldc), cbool(key.acc))
 			if p == nil {
-				panic(fmt.Sprintf("kernel: oneDNN %s refused the product [%d,%d]·[%d,%d]", lib.Version, m, k, k, n))
+				panic(fmt.Sprintf("kernel: oneDNN %s refused the product [%d,%d]·[%d,%d]", lib.Version, key.m, key.k, key.k, key.n))
 			}
 			products[key] = p
 		}
-		if C.product_run(p, unsafe.Pointer(&a[0]), unsafe.Pointer(&b[0]), unsafe.Pointer(&c[0])) != 0 {
-			panic(fmt.Sprintf("kernel: oneDNN %s failed in the product [%d,%d]·[%d,%d]", lib.Version, m, k, k, n))
+		if C.product_run(p, a, b, c) != 0 {
+			panic(fmt.Sprintf("kernel: oneDNN %s failed in the product [%d,%d]·[%d,%d]", lib.Version, key.m, key.k, key.k, key.n))
+		}
+	}
+	lib.matMul = func(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, acc bool, c []float32, ldc int) {
+		if n == 1 && ldc > 1 || m == 1 && transA && lda > 1 { // oneDNN 3.7 overlooks the stride of these vectors
+			goMatMul(transA, transB, m, n, k, a, lda, b, ldb, acc, c, ldc)
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if m*n*k <= smallProduct {
+			if C.onednn_small(cbool(transA), cbool(transB), C.long(m), C.long(n), C.long(k), cfloat(a), C.long(lda), cfloat(b), C.long(ldb), cbool(acc), cfloat(c), C.long(ldc)) != 0 {
+				panic(fmt.Sprintf("kernel: oneDNN %s failed in the small product [%d,%d]·[%d,%d]", lib.Version, m, k, k, n))
+			}
+			return
+		}
+		run(productKey{false, transA, transB, acc, m, n, k, lda, ldb, ldc}, unsafe.Pointer(&a[0]), unsafe.Pointer(&b[0]), unsafe.Pointer(&c[0]))
+	}
+	if lib.BF16 = C.GoString(C.bf16_instructions()); lib.BF16 != "" {
+		lib.matMulBF16 = func(trans bool, m, n, k int, a, w []uint16, acc bool, c []float32) {
+			mu.Lock()
+			defer mu.Unlock()
+			ldw := n
+			if trans {
+				ldw = k
+			}
+			run(productKey{true, false, trans, acc, m, n, k, k, ldw, n}, unsafe.Pointer(&a[0]), unsafe.Pointer(&w[0]), unsafe.Pointer(&c[0]))
 		}
 	}
 	return lib, nil

@@ -41,6 +41,13 @@ func skipWithoutLibrary(t *testing.T) {
 
 func TestMatMul(t *testing.T) {
 	skipWithoutLibrary(t)
+	defer func(was int) { smallProduct = was }(smallProduct)
+	for _, smallProduct = range []int{smallProduct, 0} { // as they are, and all of them prepared
+		testMatMul(t)
+	}
+}
+
+func testMatMul(t *testing.T) {
 	type dims struct{ m, n, k int }
 	sizes := []dims{{1, 1, 1}, {1, 17, 5}, {17, 1, 5}, {3, 5, 1}, {29, 31, 37}, {64, 64, 64}, {1, 130, 96}, {130, 70, 8}, {8, 200, 131}}
 	for _, s := range sizes {
@@ -109,6 +116,8 @@ func TestMatMulManyShapes(t *testing.T) {
 	if Library().Name != "oneDNN" || testing.Short() {
 		t.Skip("only oneDNN prepares products")
 	}
+	defer func(was int) { smallProduct = was }(smallProduct)
+	smallProduct = 0
 	a, c := filled(1<<10, 1), make([]float32, 1)
 	for i := range maxProducts + 100 {
 		MatMul(false, false, 1, 1, 2, a, 2, a, 1+i%512, i >= 512, c, 1+i/512)
@@ -137,6 +146,24 @@ func TestOpenRefusesNames(t *testing.T) {
 	_, err := openLibrary("mkl", 1)
 	if want := `SWIFTGO_BLAS is "mkl", want onednn, openblas or gonum`; err == nil || err.Error() != want {
 		t.Errorf("error is %v, want %s", err, want)
+	}
+}
+
+// TestOpenTakesISA sees that SWIFTGO_ISA chooses the row kernels, in a process of its own.
+func TestOpenTakesISA(t *testing.T) {
+	switch isa := os.Getenv("SWIFTGO_ISA"); isa {
+	case "":
+		child(t, t.Name(), "SWIFTGO_ISA=base")
+		child(t, t.Name(), "SWIFTGO_ISA=sse9")
+	case "sse9":
+		want := `SWIFTGO_ISA: instruction set "sse9" is not known or this CPU has it not`
+		if err := Open(1); err == nil || err.Error() != want {
+			t.Errorf("error is %v, want %s", err, want)
+		}
+	default:
+		if err := Open(1); err != nil || ISA() != isa {
+			t.Errorf("kernels of %s, %v; want %s", ISA(), err, isa)
+		}
 	}
 }
 

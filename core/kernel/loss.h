@@ -33,15 +33,15 @@ static void loss_block(long n, long nb, long v0, const int32_t *label, float *l,
 	}
 }
 
-// loss = log of the sum of exp - the label's logit; acc (or NULL) becomes its gradient to the hidden state.
-static void loss_end(long n, long h, const float *w, const int32_t *label, const float *m, const float *s, const float *tl, float *loss, float *lse, float *acc) {
+// loss = log of the sum of exp - the label's logit; acc (or NULL) becomes its gradient to the hidden state; e [n,h] are
+// the label's weights.
+static void loss_end(long n, long h, const float *e, const float *m, const float *s, const float *tl, float *loss, float *lse, float *acc) {
 	for (long i = 0; i < n; i++) {
 		float log_s = logf(s[i]), r = 1.f / s[i];
 		lse[i] = m[i] + log_s;
 		loss[i] = (m[i] - tl[i]) + log_s;
 		if (!acc) continue;
-		const float *e = w + label[i] * h;
-		for (long j = 0; j < h; j++) acc[i * h + j] = acc[i * h + j] * r - e[j];
+		for (long j = 0; j < h; j++) acc[i * h + j] = acc[i * h + j] * r - e[i * h + j];
 	}
 }
 

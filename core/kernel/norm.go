@@ -8,6 +8,7 @@ const normBlock = 32
 
 // RMSNorm is y = x·rstd·w for each row of x [n, h], with rstd [n] = 1/√(mean x² + eps) kept for the backward pass.
 func RMSNorm(p *Pool, x, w []float32, eps float32, y, rstd []float32) {
+	defer begin(RowsPart).end()
 	h := len(w)
 	n := rowsOf("RMSNorm", "x", x, h)
 	checkLen("RMSNorm", "y", y, len(x))
@@ -20,6 +21,7 @@ func RMSNorm(p *Pool, x, w []float32, eps float32, y, rstd []float32) {
 // RMSNormBackward writes the gradient to x into dx [n, h], or adds it with acc, and adds the gradient to the weight to
 // dw [h], which may be nil.
 func RMSNormBackward(p *Pool, x, w, rstd, dy []float32, acc bool, dx, dw []float32) {
+	defer begin(RowsPart).end()
 	h := len(w)
 	n := rowsOf("RMSNormBackward", "x", x, h)
 	checkLen("RMSNormBackward", "rstd", rstd, n)

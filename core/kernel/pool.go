@@ -107,6 +107,10 @@ func (p *Pool) rows(n, width int, f func(r0, r1 int)) {
 	if width > 1 {
 		pieces = max(1, min(pieces, n*width/pieceSize))
 	}
+	if pieces == 1 {
+		f(0, n)
+		return
+	}
 	p.Run(pieces, func(i, _ int) { f(i*n/pieces, (i+1)*n/pieces) })
 }
 

@@ -12,6 +12,7 @@ import (
 // angle of the row's position: sign 1 forward, -1 backward. table [positions, headDim] has headDim/2 cosines, then
 // headDim/2 sines, for each position.
 func Rope(p *Pool, heads, headDim int, x []float32, ld int, table []float32, positions []int32, sign float32) {
+	defer begin(RowsPart).end()
 	n := len(positions)
 	if n == 0 {
 		return

@@ -180,6 +180,49 @@ func TestRows(t *testing.T) {
 	})
 }
 
+// naiveDropout is Model.Dropout of package api, as it is without an engine.
+func naiveDropout(seed uint64, prob float64, x []float32) []float64 {
+	mix := func(h uint32) uint32 {
+		h = (h ^ h>>16) * 0x21f0aaad
+		h = (h ^ h>>15) * 0x735a2d97
+		return h ^ h>>15
+	}
+	y := make([]float64, len(x))
+	for i, a := range x {
+		if h := mix(mix(uint32(i)+uint32(seed)) ^ uint32(seed>>32)); float64(h) >= prob*(1<<32) {
+			y[i] = float64(a) / (1 - prob)
+		}
+	}
+	return y
+}
+
+func TestDropout(t *testing.T) {
+	eachISA(t, func(t *testing.T) {
+		for _, n := range []int{0, 1, 17, 64, 20000} {
+			x := random(n, 1)
+			const seed, prob = 0xfedcba9876543210, 0.3
+			out := eachPool(t, func(p *Pool) [][]float32 {
+				y, sum := filled(n, 9), filled(n, .5)
+				Dropout(p, seed, prob, x, y, false)
+				Dropout(p, seed, prob, x, sum, true)
+				return [][]float32{y, sum}
+			})
+			want := naiveDropout(seed, prob, x)
+			near(t, "y", out[0], want, 1e-6)
+			near(t, "y added", out[1], plus(want, .5), 1e-6)
+			gone := 0
+			for _, y := range out[0] {
+				if y == 0 {
+					gone++
+				}
+			}
+			if n == 20000 && (gone < 5800 || gone > 6200) {
+				t.Errorf("%d of %d are dropped, want about %g", gone, n, prob*float64(n))
+			}
+		}
+	})
+}
+
 func TestAdamW(t *testing.T) {
 	eachISA(t, func(t *testing.T) {
 		for _, n := range append(widths, 100003) {

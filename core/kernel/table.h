@@ -9,6 +9,7 @@
 	X(add, (long n, const float *a, const float *b, float *y), (n, a, b, y)) \
 	X(axpy, (long n, float s, const float *x, float *y), (n, s, x, y)) \
 	X(scale, (long n, float s, float *x), (n, s, x)) \
+	X(dropout, (long n, uint32_t lo, uint32_t hi, uint32_t limit, float s, int acc, const float *x, float *y), (n, lo, hi, limit, s, acc, x, y)) \
 	X(sum_squares, (long n, const float *x, double *sum), (n, x, sum)) \
 	X(mul_rows, (long n, long d, const float *x, const float *v, float *y), (n, d, x, v, y)) \
 	X(add_rows, (long n, long d, const float *v, float *y), (n, d, v, y)) \
@@ -24,7 +25,7 @@
 	X(swiglu, (long n, const float *g, const float *u, float *y), (n, g, u, y)) \
 	X(swiglu_backward, (long n, const float *g, const float *u, const float *dy, float *dg, float *du), (n, g, u, dy, dg, du)) \
 	X(loss_block, (long n, long nb, long v0, const int32_t *label, float *l, float *m, float *s, float *tl, int32_t *best, long h, float *acc), (n, nb, v0, label, l, m, s, tl, best, h, acc)) \
-	X(loss_end, (long n, long h, const float *w, const int32_t *label, const float *m, const float *s, const float *tl, float *loss, float *lse, float *acc), (n, h, w, label, m, s, tl, loss, lse, acc)) \
+	X(loss_end, (long n, long h, const float *e, const float *m, const float *s, const float *tl, float *loss, float *lse, float *acc), (n, h, e, m, s, tl, loss, lse, acc)) \
 	X(loss_weight, (long n, long nb, long v0, const int32_t *label, const float *lse, const float *dloss, float *l), (n, nb, v0, label, lse, dloss, l)) \
 	X(pack_rows, (long t, long d, long dp, float s, const float *x, long ldx, float *y), (t, d, dp, s, x, ldx, y)) \
 	X(pack_columns, (long t, long d, const float *x, long ldx, float *y), (t, d, x, ldx, y)) \

@@ -7,6 +7,7 @@ import "fmt"
 
 // Add is y = a + b. y may be a or b.
 func Add(p *Pool, a, b, y []float32) {
+	defer begin(RowsPart).end()
 	checkLen("Add", "a", a, len(y))
 	checkLen("Add", "b", b, len(y))
 	p.flat(len(y), func(i, j int) { C.k_add(C.long(j-i), cfloat(a[i:]), cfloat(b[i:]), cfloat(y[i:])) })
@@ -24,6 +25,17 @@ func Axpy(p *Pool, s float32, x, y []float32) {
 // Scale is x *= s.
 func Scale(p *Pool, s float32, x []float32) {
 	p.flat(len(x), func(i, j int) { C.k_scale(C.long(j-i), C.float(s), cfloat(x[i:])) })
+}
+
+// Dropout is y = x/(1-p), or 0 with probability p; y += with add. Which elements are 0 follows from the seed and their
+// places.
+func Dropout(p *Pool, seed uint64, prob float64, x, y []float32, add bool) {
+	checkLen("Dropout", "y", y, len(x))
+	defer begin(RowsPart).end()
+	p.flat(len(x), func(i, j int) {
+		C.k_dropout(C.long(j-i), C.uint32_t(uint32(i)+uint32(seed)), C.uint32_t(seed>>32), C.uint32_t(prob*(1<<32)), C.float(1/(1-prob)),
+			cbool(add), cfloat(x[i:]), cfloat(y[i:]))
+	})
 }
 
 // SumSquares is the sum of x², in float64.

@@ -79,17 +79,23 @@ func LoadConfig(dir string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Config{Tied: false, HiddenAct: "silu", NormEps: 1e-6, MaxPositions: 2048}
-	if err := json.Unmarshal(text, c); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if err := json.Unmarshal(text, &c.raw); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if err := c.check(); err != nil {
+	c, err := ParseConfig(text)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil
+}
+
+// ParseConfig reads and checks the text of a config.json.
+func ParseConfig(text []byte) (*Config, error) {
+	c := &Config{Tied: false, HiddenAct: "silu", NormEps: 1e-6, MaxPositions: 2048}
+	if err := json.Unmarshal(text, c); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(text, &c.raw); err != nil {
+		return nil, err
+	}
+	return c, c.check()
 }
 
 // check fills in what may be left out and refuses what cannot be computed.

@@ -16,6 +16,7 @@ import (
 	"swiftgo/api"
 	"swiftgo/core/autograd"
 	"swiftgo/core/checkpoint"
+	"swiftgo/core/kernel"
 )
 
 // Model is a model in memory. Its embedded api.Model is what tuners and
@@ -26,6 +27,10 @@ type Model struct {
 	Engine *autograd.Engine
 
 	NEFTune float64 // α of the noise on embeddings in training; 0 is none
+
+	// Checkpointing makes training keep what goes into each layer alone, and
+	// compute the layers again in the backward pass.
+	Checkpointing bool
 
 	embed  *api.Param
 	norm   *api.Param
@@ -43,8 +48,13 @@ type layer struct {
 	gate, up, down *api.Linear
 }
 
-// Load reads the model in dir. Weights are converted to float32.
-func Load(dir string, e *autograd.Engine) (*Model, error) {
+// Load reads the model in dir, in float32. Weights that are stored so are used
+// where they lie in their file.
+func Load(dir string, e *autograd.Engine) (*Model, error) { return LoadAs(dir, e, checkpoint.F32) }
+
+// LoadAs is Load with the matrices in bfloat16, if dtype says so: each until it
+// is trained, see Settle.
+func LoadAs(dir string, e *autograd.Engine, dtype checkpoint.Dtype) (*Model, error) {
 	c, err := LoadConfig(dir)
 	if err != nil {
 		return nil, err
@@ -54,7 +64,7 @@ func Load(dir string, e *autograd.Engine) (*Model, error) {
 		return nil, err
 	}
 	defer w.Close()
-	return build(dir, c, e, func(name string, shape ...int) ([]float32, error) { return read(w, dir, name, shape) })
+	return build(dir, c, e, func(name string, shape ...int) (*tensor.Dense, error) { return read(w, dir, e, dtype, name, shape) })
 }
 
 // New returns a model of dir's config.json with random weights: normal with
@@ -64,9 +74,26 @@ func New(dir string, e *autograd.Engine, seed int64) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	return Random(dir, c, e, seed, checkpoint.F32)
+}
+
+// Random is New with the configuration given, and the matrices in bfloat16 if
+// dtype says so.
+func Random(dir string, c *Config, e *autograd.Engine, seed int64, dtype checkpoint.Dtype) (*Model, error) {
 	r := rand.New(rand.NewPCG(uint64(seed), 0))
-	return build(dir, c, e, func(name string, shape ...int) ([]float32, error) {
-		data := make([]float32, tensor.Shape(shape).TotalSize())
+	return build(dir, c, e, func(name string, shape ...int) (*tensor.Dense, error) {
+		n := tensor.Shape(shape).TotalSize()
+		if dtype == checkpoint.BF16 && len(shape) == 2 {
+			half, row := make([]uint16, n), make([]float32, shape[1])
+			for i := 0; i < n; i += len(row) {
+				for j := range row {
+					row[j] = float32(0.02 * r.NormFloat64())
+				}
+				kernel.ToBF16(kernel.DefaultPool(), row, half[i:i+len(row)])
+			}
+			return e.BF16(half, shape...), nil
+		}
+		data := make([]float32, n)
 		for i := range data {
 			switch {
 			case len(shape) == 2:
@@ -75,39 +102,63 @@ func New(dir string, e *autograd.Engine, seed int64) (*Model, error) {
 				data[i] = 1
 			}
 		}
-		return data, nil
+		return e.Param(data, shape...), nil
 	})
 }
 
+// Settle gives every parameter that is trained elements in float32, after a
+// tuner has said which are.
+func (m *Model) Settle() {
+	for _, p := range m.Trainable() {
+		p.Set(func([]float32) {})
+	}
+}
+
 // read returns a tensor of the checkpoint, which must have the given shape.
-func read(w *checkpoint.Weights, dir, name string, shape []int) ([]float32, error) {
+func read(w *checkpoint.Weights, dir string, e *autograd.Engine, dtype checkpoint.Dtype, name string, shape []int) (*tensor.Dense, error) {
 	_, got, ok := w.Info(name)
 	if !ok {
 		if _, _, ok := w.Info(strings.TrimPrefix(name, "model.")); ok { // saved from the bare decoder
-			return read(w, dir, strings.TrimPrefix(name, "model."), shape)
+			return read(w, dir, e, dtype, strings.TrimPrefix(name, "model."), shape)
 		}
 		return nil, fmt.Errorf("%s: tensor %s is missing from the safetensors files; config.json wants it with shape %v", dir, name, shape)
 	}
 	if !slices.Equal(got, shape) {
 		return nil, fmt.Errorf("%s: tensor %s has shape %v, config.json wants %v", dir, name, got, shape)
 	}
+	if dtype == checkpoint.BF16 && len(shape) == 2 {
+		if data, _, ok := w.MapBF16(name); ok {
+			return e.BF16(data, shape...), nil
+		}
+		data, _, err := w.ReadBF16(name)
+		if err != nil {
+			return nil, err
+		}
+		return e.BF16(data, shape...), nil
+	}
+	if data, _, ok := w.MapF32(name); ok {
+		return e.Param(data, shape...), nil
+	}
 	data, _, err := w.Read(name)
-	return data, err
+	if err != nil {
+		return nil, err
+	}
+	return e.Param(data, shape...), nil
 }
 
 // Share returns a model whose parameters are those of m, in the same memory, but
 // for those that own names, which it has copies of. What a tuner adds to one is
 // not in the other. Both are used from one goroutine.
 func (m *Model) Share(own func(name string) bool) *Model {
-	data := map[string][]float32{}
+	values := map[string]*tensor.Dense{}
 	for _, p := range m.Params {
-		data[p.Name] = p.Data()
+		values[p.Name] = p.Value()
 	}
-	shared, err := build(m.Dir, m.Config, m.Engine, func(name string, _ ...int) ([]float32, error) {
+	shared, err := build(m.Dir, m.Config, m.Engine, func(name string, shape ...int) (*tensor.Dense, error) {
 		if own(name) {
-			return slices.Clone(data[name]), nil
+			return m.Engine.Param(slices.Clone(m.Engine.Float32(values[name])), shape...), nil
 		}
-		return data[name], nil
+		return values[name], nil
 	})
 	if err != nil { // the parameters are all there
 		panic(err)
@@ -116,7 +167,7 @@ func (m *Model) Share(own func(name string) bool) *Model {
 }
 
 // build makes the parameters in the order of the forward pass, each from data.
-func build(dir string, c *Config, e *autograd.Engine, data func(name string, shape ...int) ([]float32, error)) (*Model, error) {
+func build(dir string, c *Config, e *autograd.Engine, data func(name string, shape ...int) (*tensor.Dense, error)) (*Model, error) {
 	m := &Model{Model: &api.Model{Type: c.ModelType, Dir: dir, Layers: c.Layers, Rand: rand.New(rand.NewPCG(0, 0))}, Config: c, Engine: e}
 	m.CopyLayer = m.copyLayer
 	var failed error
@@ -129,7 +180,7 @@ func build(dir string, c *Config, e *autograd.Engine, data func(name string, sha
 			failed = err
 			return nil
 		}
-		p := api.NewParam(name, e.Param(x, shape...))
+		p := api.NewParam(name, x)
 		p.Layer, p.Part = layer, part
 		m.Params = append(m.Params, p)
 		return p
@@ -205,25 +256,47 @@ func (m *Model) embedded(ids, starts []int32) *api.Var {
 	return x.Add(api.Const(noise))
 }
 
-// forward runs the layers on embeddings. attend is the attention of a layer's queries, which,
-// like its keys, are turned to their positions.
-func (m *Model) forward(x *api.Var, positions []int32, attend func(layer int, q, k, v *api.Var) *api.Var) *api.Output {
-	c, e := m.Config, m.Engine
-	eps := float32(c.NormEps)
-	for i := range m.layers {
-		l := &m.layers[i]
-		h := e.RMSNorm(x, l.norm1.Var, eps)
-		q, k, v := l.q.Forward(h), l.k.Forward(h), l.v.Forward(h)
-		if c.queryKeyNorm {
-			q, k = e.RMSNorm(q, l.qNorm.Var, eps), e.RMSNorm(k, l.kNorm.Var, eps)
-		}
-		q = e.Rope(q, c.Heads, c.HeadDim, m.table, positions)
-		k = e.Rope(k, c.KVHeads, c.HeadDim, m.table, positions)
-		x = e.Residual(x, l.o.Forward(attend(i, q, k, v)))
-		h = e.RMSNorm(x, l.norm2.Var, eps)
-		x = e.Residual(x, l.down.Forward(e.SwiGLU(l.gate.Forward(h), l.up.Forward(h))))
+// attention is what the queries of a layer find; they are turned to their
+// positions, as its keys are.
+type attention func(layer int, q, k, v *api.Var) *api.Var
+
+// forward runs the layers on embeddings.
+func (m *Model) forward(x *api.Var, positions []int32, attend attention) *api.Output {
+	e := m.Engine
+	var seed uint64
+	if m.Training {
+		seed = m.Rand.Uint64()
 	}
-	return api.NewOutput(e.RMSNorm(x, m.norm.Var, eps), head{m})
+	for i := range m.layers {
+		f := func(x *api.Var) *api.Var {
+			if m.Training { // of its own, so that it can be repeated
+				defer func(r *rand.Rand) { m.Rand = r }(m.Rand)
+				m.Rand = rand.New(rand.NewPCG(seed, uint64(i)))
+			}
+			return m.forwardLayer(i, x, positions, attend)
+		}
+		if m.Training && m.Checkpointing {
+			x = e.Checkpoint(x, f)
+		} else {
+			x = f(x)
+		}
+	}
+	return api.NewOutput(e.RMSNorm(x, m.norm.Var, float32(m.Config.NormEps)), head{m})
+}
+
+func (m *Model) forwardLayer(i int, x *api.Var, positions []int32, attend attention) *api.Var {
+	c, e, l := m.Config, m.Engine, &m.layers[i]
+	eps := float32(c.NormEps)
+	h := e.RMSNorm(x, l.norm1.Var, eps)
+	q, k, v := l.q.Forward(h), l.k.Forward(h), l.v.Forward(h)
+	if c.queryKeyNorm {
+		q, k = e.RMSNorm(q, l.qNorm.Var, eps), e.RMSNorm(k, l.kNorm.Var, eps)
+	}
+	q = e.Rope(q, c.Heads, c.HeadDim, m.table, positions)
+	k = e.Rope(k, c.KVHeads, c.HeadDim, m.table, positions)
+	x = x.Add(l.o.Forward(attend(i, q, k, v)))
+	h = e.RMSNorm(x, l.norm2.Var, eps)
+	return x.Add(l.down.Forward(e.SwiGLU(l.gate.Forward(h), l.up.Forward(h))))
 }
 
 // positions returns each token's place in its sequence.

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"swiftgo/core/checkpoint"
 	"swiftgo/core/dataset"
 	"swiftgo/core/kernel"
@@ -133,9 +135,9 @@ func samePlugins(c *Config, reg *registry.Registry) error {
 func announce(out io.Writer, c *Config, m *model.Model, train, val *dataset.Loader, steps int) {
 	all, trained := 0, 0
 	for _, p := range m.Params {
-		all += len(p.Data())
+		all += p.Shape().TotalSize()
 		if !p.Frozen() {
-			trained += len(p.Data())
+			trained += p.Shape().TotalSize()
 		}
 	}
 	lib := kernel.Library()
@@ -146,9 +148,37 @@ func announce(out io.Writer, c *Config, m *model.Model, train, val *dataset.Load
 	}
 	fmt.Fprintf(out, "steps      %d of %d sequences\n", steps, c.PerDeviceTrainBatchSize*c.GradientAccumulationSteps)
 	fmt.Fprintf(out, "engine     %s, %s\n", lib, kernel.ISA())
+	fmt.Fprintf(out, "memory     %s\n", memory(m, longest(c, train)*c.PerDeviceTrainBatchSize, longest(c, train)))
 	if lib.Note != "" {
 		fmt.Fprintf(out, "           %s\n", lib.Note)
 	}
+}
+
+// longest returns the tokens of the longest sequence or pack, as far as is known.
+func longest(c *Config, train *dataset.Loader) int {
+	switch n := train.Stats().Max; {
+	case train.Pack > 0:
+		return train.Pack
+	case n > 0:
+		return n
+	}
+	return c.MaxLength
+}
+
+// memory says what training on so many tokens at a time needs, and what the
+// machine has.
+func memory(m *model.Model, tokens, longest int) string {
+	need := float64(m.Memory(tokens, longest)) / 1e9
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) != nil {
+		return fmt.Sprintf("needs about %.1f GB", need)
+	}
+	here := float64(info.Totalram) * float64(info.Unit) / 1e9
+	text := fmt.Sprintf("needs about %.1f GB, %.0f GB here", need, here)
+	if need > here {
+		text += ": use shorter sequences, fewer of them in a batch, --gradient_checkpointing or --torch_dtype bfloat16"
+	}
+	return text
 }
 
 // rescue saves the last whole step of a run that failed in an extension, and

@@ -74,10 +74,11 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer, b
 	if err != nil {
 		return nil, err
 	}
-	m, err := model.Load(c.Model, e)
+	m, err := model.LoadAs(c.Model, e, c.computed())
 	if err != nil {
 		return nil, err
 	}
+	m.Checkpointing = c.GradientCheckpointing
 	tuned, err := tune(&c, m, ext.tuner)
 	if err != nil {
 		return nil, err

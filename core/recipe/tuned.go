@@ -55,11 +55,21 @@ func tune(c *Config, m *model.Model, t api.Tuner) (*tuned, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.Settle()
 	out.trained, out.adapted = m.Trainable(), out.isAdapted()
 	if len(out.trained) == 0 {
 		return nil, fmt.Errorf("tuner %s leaves nothing of the model to train", c.TunerType)
 	}
 	return out, nil
+}
+
+// computed is the type that frozen weights are computed with: float32 unless
+// --torch_dtype asks for less.
+func (c *Config) computed() checkpoint.Dtype {
+	if c.TorchDtype == "bfloat16" {
+		return checkpoint.BF16
+	}
+	return checkpoint.F32
 }
 
 func dtypeOf(c *Config, m *model.Model) checkpoint.Dtype {

@@ -157,7 +157,8 @@ func checkModel(m *api.Model) error {
 		if p == nil || p.Var == nil || p.Value() == nil {
 			return fmt.Errorf("parameter %d of the model is nil", i)
 		}
-		if p.Value().Dtype() != tensor.Float32 {
+		_, host := p.Value().Engine().(api.Engine) // which keeps frozen weights as it likes
+		if p.Value().Dtype() != tensor.Float32 && !host {
 			return fmt.Errorf("parameter %s is of %v, want float32", p.Name, p.Value().Dtype())
 		}
 	}

@@ -256,6 +256,109 @@ func TestAccumulation(t *testing.T) {
 	}
 }
 
+// TestCheckpointing sees that computing layers again changes no bit of a run,
+// with dropout and with gradients of all kinds of parameters.
+func TestCheckpointing(t *testing.T) {
+	for _, tuner := range []string{"lora", "full"} {
+		var first []float64
+		for _, again := range []bool{false, true} {
+			m, ref := load(t, "qwen3")
+			m.Checkpointing = again
+			args := &api.Args{Name: tuner, Own: map[string]any{}}
+			if tuner == "lora" {
+				args.Own["dropout"] = 0.2
+			}
+			tn, err := builtin.Exports().Tuners[tuner](args)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := tn.Prepare(m.Model); err != nil {
+				t.Fatal(err)
+			}
+			tr := newTrainer(t, m, batches{ref, 2}, 5, 0)
+			var got []float64
+			tr.Callbacks = []trainer.Callback{{Name: "watch", Callback: &api.Callback{OnStepEnd: func(s *api.State) error {
+				got = append(got, s.Loss, s.GradNorm)
+				return nil
+			}}}}
+			if err := tr.Run(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range m.Trainable() {
+				got = append(got, m.Engine.SumSquares(p.Value()))
+			}
+			if first == nil {
+				first = got
+			} else if !slices.Equal(got, first) {
+				t.Errorf("%s: with checkpointing %v, want %v", tuner, got[:10], first[:10])
+			}
+		}
+	}
+}
+
+// TestBF16 trains an adapter of a small model for 200 steps on weights in
+// bfloat16: the loss ends within 1 % of that in float32.
+func TestBF16(t *testing.T) {
+	if testing.Short() {
+		t.Skip("200 steps, twice")
+	}
+	var last []float64
+	for _, dtype := range []checkpoint.Dtype{checkpoint.F32, checkpoint.BF16} {
+		_, ref := load(t, "qwen2")
+		e, err := autograd.NewEngine(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := model.LoadAs(filepath.Join(models, "qwen2"), e, dtype)
+		if err != nil {
+			t.Fatal(err)
+		}
+		adapted(t, m, "qwen2")
+		m.Settle()
+		for _, l := range m.Linears {
+			if got := l.Weight.Value().Dtype() == tensor.Float32; got != (dtype == checkpoint.F32) {
+				t.Fatalf("%s: %s is of %v", dtype, l.Name, l.Weight.Value().Dtype())
+			}
+		}
+		tr := newTrainer(t, m, batches{ref, 1}, 200, 0)
+		tr.Schedule = api.Cosine(2e-3, 10, 200)
+		if err := tr.Run(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		last = append(last, tr.State().Loss)
+	}
+	if math.Abs(last[1]/last[0]-1) > 0.01 || last[0] > 4 {
+		t.Errorf("after 200 steps the loss is %.4f in bfloat16, %.4f in float32", last[1], last[0])
+	}
+	t.Logf("loss %.4f in float32, %.4f in bfloat16", last[0], last[1])
+}
+
+// TestBF16Full trains all of a model that was loaded in bfloat16: its parameters
+// are float32 then, and the first loss is that of the rounded weights.
+func TestBF16Full(t *testing.T) {
+	m, ref := load(t, "llama")
+	half, err := model.LoadAs(filepath.Join(models, "llama"), m.Engine, checkpoint.BF16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	half.Settle()
+	for i, p := range half.Trainable() {
+		exact := m.Params[i].Data()
+		for j, x := range p.Data() {
+			if math.Abs(float64(x-exact[j])) > math.Abs(float64(exact[j]))/256 {
+				t.Fatalf("%s: element %d is %g, want %g rounded", p.Name, j, x, exact[j])
+			}
+		}
+	}
+	tr := newTrainer(t, half, batches{ref, 1}, 12, 0.1)
+	if err := tr.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if want := ref.Full.Points[11][0]; math.Abs(tr.State().Loss-want) > 0.01 {
+		t.Errorf("loss %.4f after 12 steps, want about %.4f", tr.State().Loss, want)
+	}
+}
+
 // TestHooks sees the hooks called in the order of the transformers Trainer.
 func TestHooks(t *testing.T) {
 	m, ref := load(t, "qwen2")
