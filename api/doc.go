@@ -45,4 +45,4 @@
 package api
 
 // Version is the semantic version of this contract.
-const Version = "0.2.0"
+const Version = "0.3.0"
