@@ -137,8 +137,8 @@ func (v *Var) order() []*Var {
 		v    *Var
 		next int
 	}
-	var order []*Var
-	stack := []frame{{v: v}}
+	order := make([]*Var, 0, 1024)
+	stack := append(make([]frame, 0, 64), frame{v: v})
 	v.seen = true
 	for len(stack) > 0 {
 		f := &stack[len(stack)-1]

@@ -20,7 +20,13 @@ func (a AdamW) Update(p *Pool, w, g, m, v []float32) {
 	checkLen("AdamW", "v", v, len(w))
 	c := []float32{float32(a.GradScale), float32(1 - a.LR*a.WeightDecay), float32(a.Beta1), float32(1 - a.Beta1),
 		float32(a.Beta2), float32(1 - a.Beta2), float32(a.LR / a.Correction1), float32(1 / math.Sqrt(a.Correction2)), float32(a.Eps)}
-	p.flat(len(w), func(i, j int) {
-		C.k_adamw(C.long(j-i), cfloat(w[i:]), cfloat(g[i:]), cfloat(m[i:]), cfloat(v[i:]), cfloat(c))
-	})
+	if len(w) <= pieceSize { // as most of an adapter's are: no closure for each
+		adamw(c, w, g, m, v)
+		return
+	}
+	p.flat(len(w), func(i, j int) { adamw(c, w[i:j], g[i:], m[i:], v[i:]) })
+}
+
+func adamw(c, w, g, m, v []float32) {
+	C.k_adamw(C.long(len(w)), cfloat(w), cfloat(g), cfloat(m), cfloat(v), cfloat(c))
 }

@@ -41,18 +41,27 @@ func Dropout(p *Pool, seed uint64, prob float64, x, y []float32, add bool) {
 // SumSquares is the sum of x², in float64.
 func SumSquares(p *Pool, x []float32) float64 {
 	const block = 4096 // each has its own sum, whichever worker takes it
-	sums := make([]C.double, (len(x)+block-1)/block)
+	if len(x) <= block {
+		return sumSquares(x)
+	}
+	sums := make([]float64, (len(x)+block-1)/block)
 	p.rows(len(sums), block, func(r0, r1 int) {
 		for r := r0; r < r1; r++ {
 			i, j := r*block, min(len(x), (r+1)*block)
-			C.k_sum_squares(C.long(j-i), cfloat(x[i:]), &sums[r])
+			sums[r] = sumSquares(x[i:j])
 		}
 	})
 	var sum float64
 	for _, s := range sums {
-		sum += float64(s)
+		sum += s
 	}
 	return sum
+}
+
+func sumSquares(x []float32) float64 {
+	var sum C.double
+	C.k_sum_squares(C.long(len(x)), cfloat(x), &sum)
+	return float64(sum)
 }
 
 // MulRows multiplies every row of x [n, d] by v [d]. y [n, d] may be x.

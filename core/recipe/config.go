@@ -17,22 +17,21 @@ import (
 // The tags carry the flag and its help; package cmd/swiftgo makes the command
 // line from them.
 type Config struct {
-	Model                 string   `koanf:"model" help:"directory of the model: config.json, safetensors, tokenizer.json"`
-	TorchDtype            string   `koanf:"torch_dtype" help:"type of the weights in saved models: float32, bfloat16 or float16 (default: as in config.json); bfloat16 also keeps and multiplies weights that are not trained in it"`
-	GradientCheckpointing bool     `koanf:"gradient_checkpointing" help:"keep what goes into each layer alone, and compute the layers again in the backward pass: less memory, a third more time"`
-	Threads               int      `koanf:"threads" help:"threads to compute with (default: all cores)"`
-	Seed                  int64    `koanf:"seed" help:"seed of everything random"`
-	DataSeed              int64    `koanf:"data_seed" help:"seed of the order of the rows (default: seed)"`
-	PluginsDir            string   `koanf:"plugins_dir" help:"folder of plugins (default: plugins beside the binary)"`
-	Plugins               []string `koanf:"plugins" help:"load only these plugins, named as their files without .so (default: all of the folder)"`
-	PluginsPolicy         []string `koanf:"plugins_policy" help:"what of a plugin that does not load: NAME=required, NAME=optional or NAME=off (default: the run ends)"`
-	PluginsLocked         bool     `koanf:"plugins_locked" help:"refuse plugins that are not as plugins.lock in the folder has them"`
-	PluginsTrustedKeys    []string `koanf:"plugins_trusted_keys" help:"minisign public keys, or files with them; refuse plugins that none of them has signed"`
-	PluginsOwnerCheck     string   `koanf:"plugins_owner_check" help:"who may be able to change a plugin: strict (its owner and root), group, or off (anybody)"`
-	PluginsTimeout        int      `koanf:"plugins_timeout" help:"seconds that opening one plugin may take"`
-	PluginWatchdog        int      `koanf:"plugin_watchdog" help:"seconds after which a call into a plugin that has not returned is logged, and again after twice as long; 0 is never"`
-	PluginOnPanic         string   `koanf:"plugin_on_panic" help:"what of a panic in a plugin: stop (save, and end the run) or disable (go on without it; callbacks and metrics only)"`
-	Override              []string `koanf:"override" help:"KIND.NAME of a plugin's extension that may take a built-in's place, e.g. loss.cross_entropy"`
+	Model              string   `koanf:"model" help:"directory of the model: config.json, safetensors, tokenizer.json"`
+	TorchDtype         string   `koanf:"torch_dtype" help:"type of the weights in saved models: float32, bfloat16 or float16 (default: as in config.json); bfloat16 also keeps and multiplies weights that are not trained in it"`
+	Threads            int      `koanf:"threads" help:"threads to compute with (default: all cores)"`
+	Seed               int64    `koanf:"seed" help:"seed of everything random"`
+	DataSeed           int64    `koanf:"data_seed" help:"seed of the order of the rows (default: seed)"`
+	PluginsDir         string   `koanf:"plugins_dir" help:"folder of plugins (default: plugins beside the binary)"`
+	Plugins            []string `koanf:"plugins" help:"load only these plugins, named as their files without .so (default: all of the folder)"`
+	PluginsPolicy      []string `koanf:"plugins_policy" help:"what of a plugin that does not load: NAME=required, NAME=optional or NAME=off (default: the run ends)"`
+	PluginsLocked      bool     `koanf:"plugins_locked" help:"refuse plugins that are not as plugins.lock in the folder has them"`
+	PluginsTrustedKeys []string `koanf:"plugins_trusted_keys" help:"minisign public keys, or files with them; refuse plugins that none of them has signed"`
+	PluginsOwnerCheck  string   `koanf:"plugins_owner_check" help:"who may be able to change a plugin: strict (its owner and root), group, or off (anybody)"`
+	PluginsTimeout     int      `koanf:"plugins_timeout" help:"seconds that opening one plugin may take"`
+	PluginWatchdog     int      `koanf:"plugin_watchdog" help:"seconds after which a call into a plugin that has not returned is logged, and again after twice as long; 0 is never"`
+	PluginOnPanic      string   `koanf:"plugin_on_panic" help:"what of a panic in a plugin: stop (save, and end the run) or disable (go on without it; callbacks and metrics only)"`
+	Override           []string `koanf:"override" help:"KIND.NAME of a plugin's extension that may take a built-in's place, e.g. loss.cross_entropy"`
 
 	Dataset            []string `koanf:"dataset" help:"rows: files, folders or patterns, folder:part for a part of a folder; with #n after it, n rows drawn at random"`
 	ValDataset         []string `koanf:"val_dataset" help:"rows to evaluate on"`
@@ -123,6 +122,7 @@ type Config struct {
 	PerDeviceTrainBatchSize   int      `koanf:"per_device_train_batch_size" help:"sequences in a micro-batch"`
 	PerDeviceEvalBatchSize    int      `koanf:"per_device_eval_batch_size" help:"sequences in a batch of evaluation"`
 	GradientAccumulationSteps int      `koanf:"gradient_accumulation_steps" help:"micro-batches in an optimizer step (default: as many as make 16 sequences)"`
+	GradientCheckpointing     bool     `koanf:"gradient_checkpointing" help:"keep what goes into each layer alone, and compute the layers again in the backward pass: less memory, a third more time"`
 
 	OutputDir               string   `koanf:"output_dir" help:"directory of the run (default: output/<model>)"`
 	AddVersion              bool     `koanf:"add_version" help:"make a directory v<N>-<time> for the run below output_dir"`
