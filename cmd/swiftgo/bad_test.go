@@ -210,7 +210,7 @@ var bads = []bad{
 	{"init blocks", built("opening"), "block", "still not open after 3s" + at + initial, nil},
 	{"init spins", built("opening"), "spin", "still not open after 3s…" + initial, nil},
 	{"init overflows the stack", built("opening"), "overflow", "…" + initial, nil},
-	{"init wants all memory", built("opening"), "memory", "died while it was opened: …" + initial, nil},
+	{"init wants all memory", built("opening"), "memory", "…" + initial, nil}, // dies, or on a busy machine is not done in time
 	{"init starts a goroutine that panics", built("opening"), "goroutine", "died while it was opened: panic: in a goroutine" + at + initial, nil},
 	{"init leaves a child behind", built("opening"), "child", "ended the process with status 0…" + initial, nil},
 	{"init prints a lot", built("opening"), "loud", "ended the process while it was opened: exit status 1" + initial, nil},
