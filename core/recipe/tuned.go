@@ -282,6 +282,9 @@ func (t *tuned) loadModel(dir string) error {
 	}
 	defer w.Close()
 	for _, p := range t.m.Params {
+		if p.Frozen() && p.Value().Dtype() != tensor.Float32 {
+			continue // it is as in the base model, in the type that is computed with
+		}
 		data, shape, err := w.Read(p.Name)
 		if err != nil {
 			return err
