@@ -4,7 +4,8 @@
 //
 //	swiftgo sample --orm_model boxed_math …
 //
-// It shows what an ORM is: a function from completions to one reward each. The
+// The result is in the answer that the dataset has, or else in its column
+// solution. It shows what an ORM is: a function from completions to one reward each. The
 // built-in math reads more forms of the same number.
 package main
 
@@ -27,9 +28,13 @@ func newBoxedMath(args *api.Args) (api.ORM, error) {
 func score(ctx context.Context, cs []api.Completion) ([]float64, error) {
 	rewards := make([]float64, len(cs))
 	for i, c := range cs {
-		truth, ok := boxed(c.Truth)
+		text := c.Truth
+		if text == "" { // the question has no answer beside it; it may have a column
+			text, _ = c.Row["solution"].(string)
+		}
+		truth, ok := boxed(text)
 		if !ok {
-			truth = c.Truth // the dataset may have the bare result
+			truth = text // the dataset may have the bare result
 		}
 		if result, ok := boxed(c.Text); ok && same(result, truth) {
 			rewards[i] = 1

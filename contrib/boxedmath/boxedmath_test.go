@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	"swiftgo/api"
@@ -33,5 +34,16 @@ func TestRewards(t *testing.T) {
 		if err != nil || got[0] != c.want {
 			t.Errorf("%s against %s: %v, %v, want %g", c.text, c.truth, got, err, c.want)
 		}
+	}
+}
+
+// TestSolutionColumn judges answers to questions that have no answer beside them.
+func TestSolutionColumn(t *testing.T) {
+	row := map[string]any{"solution": "4"}
+	got, err := score(context.Background(), []api.Completion{
+		{Text: `\boxed{4}`, Row: row}, {Text: `\boxed{5}`, Row: row}, {Text: `\boxed{5}`, Truth: "5", Row: row},
+	})
+	if want := []float64{1, 0, 1}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("rewards %v, %v, want %v", got, err, want)
 	}
 }
