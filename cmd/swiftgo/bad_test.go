@@ -178,7 +178,7 @@ func then(make func(*testing.T, string), change func(path string) error) func(*t
 		make(t, dir)
 		if err := change(dir + "/bad.so"); err != nil {
 			if errors.Is(err, os.ErrPermission) {
-				t.Skip(err)
+				t.Skip("needs root: ", err)
 			}
 			t.Fatal(err)
 		}

@@ -132,7 +132,7 @@ func TestTryWatch(t *testing.T) {
 func TestNoexec(t *testing.T) {
 	cache := t.TempDir()
 	if err := syscall.Mount("none", cache, "tmpfs", syscall.MS_NOEXEC, ""); err != nil {
-		t.Skip("tmpfs cannot be mounted: ", err)
+		t.Skip("needs to mount a tmpfs, as root: ", err)
 	}
 	defer syscall.Unmount(cache, 0)
 	for _, command := range []string{"check", "doctor"} {

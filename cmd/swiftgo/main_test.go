@@ -520,7 +520,7 @@ func TestFingerprint(t *testing.T) {
 		want = []byte(got)
 	}
 	if !strings.Contains(string(want), " "+toolchain+" ") {
-		t.Skipf("the fingerprint is recorded as %s, this is %s", want, toolchain)
+		t.Skipf("needs the toolchain of the recorded fingerprint %s, this is %s", want, toolchain)
 	}
 	if got != string(want) {
 		t.Errorf("fingerprint of package api\n%swant\n%sall plugins built so far are refused; if that is meant, raise api.Version, say so in CHANGELOG.md and record it with SWIFTGO_RECORD_API=1", got, want)
@@ -539,14 +539,14 @@ func TestEarlierPlugin(t *testing.T) {
 		return string(out), err
 	}
 	if _, err := git("rev-parse", "--verify", "HEAD~1"); err != nil {
-		t.Skip("no commit before this one: not a checkout, or a shallow one")
+		t.Skip("needs a checkout with the commit before this one")
 	}
 	if out, err := git("diff", "--quiet", "HEAD~1", "--", "../../api/*.go", ":!../../api/*_test.go"); err != nil {
-		t.Skip("package api has changed since then", out)
+		t.Skip("needs package api as it was in the commit before: ", out)
 	}
 	tree := filepath.Join(t.TempDir(), "earlier")
 	if out, err := git("worktree", "add", "--detach", tree, "HEAD~1"); err != nil {
-		t.Skip("no worktree: ", out)
+		t.Skip("needs git worktrees: ", out)
 	}
 	defer git("worktree", "remove", "--force", tree)
 	dir := t.TempDir()

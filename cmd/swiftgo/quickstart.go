@@ -30,7 +30,7 @@ func quickstartCommand() *cobra.Command {
 	var dir, plugins string
 	var steps int
 	cmd := &cobra.Command{
-		Use: "quickstart", Short: "train a small model to add, in about two minutes", Args: cobra.NoArgs,
+		Use: "quickstart", Short: "train a small model to add, in about three minutes", Args: cobra.NoArgs,
 		Long: `Make a small model with random weights and a dataset of sums in chat form, train the
 model with plugins from contrib, and ask it sums it has not seen, before and after.
 Needs no download.`,

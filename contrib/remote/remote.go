@@ -153,7 +153,11 @@ func (r *remote) ask(ctx context.Context, question []byte) (string, error) {
 		return "", &temporary{err}
 	}
 	if resp.StatusCode != http.StatusOK {
-		err := fmt.Errorf("%s: %s: %.200s", r.URL, resp.Status, strings.TrimSpace(string(text)))
+		said := strings.TrimSpace(string(text))
+		if r.key != "" {
+			said = strings.ReplaceAll(said, r.key, "…") // a server may say it back
+		}
+		err := fmt.Errorf("%s: %s: %.200s", r.URL, resp.Status, said)
 		if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500 {
 			return "", &temporary{err}
 		}

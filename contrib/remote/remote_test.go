@@ -110,7 +110,7 @@ func TestTriesAgain(t *testing.T) {
 		var n atomic.Int64
 		url := judge(t, func(string) (int, string) {
 			status := c.statuses[n.Add(1)-1]
-			return status, map[bool]string{true: "Reward: 1", false: "wrong"}[status == 200]
+			return status, map[bool]string{true: "Reward: 1", false: "wrong: secret"}[status == 200]
 		})
 		t.Setenv("PRM_API_KEY", "secret")
 		_, err := construct(t, map[string]any{"url": url}).Score(context.Background(), make([]api.Completion, 1))

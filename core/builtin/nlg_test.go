@@ -62,7 +62,7 @@ func TestNLGVectors(t *testing.T) {
 func TestNLGGolden(t *testing.T) {
 	f, err := os.Open("../../../shared/vectors/nlg-metrics/golden.jsonl")
 	if errors.Is(err, fs.ErrNotExist) {
-		t.Skip("the big set is not beside this checkout")
+		t.Skip("needs the shared vectors beside the repository: ", err)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -43,7 +43,8 @@ func pythonRepr(v any) string {
 }
 
 // quoted is the repr of a string, in double quotes only where it has single
-// ones and no double ones in it.
+// ones and no double ones in it. This package imports api alone, and so cannot
+// have the one of package jinja.
 func quoted(s string) string {
 	quote := '\''
 	if strings.Contains(s, "'") && !strings.Contains(s, `"`) {

@@ -305,7 +305,7 @@ func TestRealFiles(t *testing.T) {
 		paths = append(paths, found...)
 	}
 	if len(paths) == 0 {
-		t.Skipf("%s holds no models: the shared vectors are not beside the repository", shared)
+		t.Skip("needs the shared models beside the repository, at ", shared)
 	}
 	for _, path := range paths {
 		w, err := OpenFile(path)

@@ -377,7 +377,7 @@ func TestMaterial(t *testing.T) {
 	for name, rows := range map[string]int{"self_cognition.jsonl": 91, "agent_toolcall_zh.jsonl": 300, "gsm8k_test.jsonl": 1319, "kto_en.jsonl": 300} {
 		path := filepath.Join(dir, name)
 		if _, err := os.Stat(path); err != nil {
-			t.Skip("no datasets: ", err)
+			t.Skip("needs the shared datasets beside the repository: ", err)
 		}
 		if d := open(t, Options{Strict: true}, path); d.Len() != rows {
 			t.Errorf("%s: %d rows, want %d", name, d.Len(), rows)

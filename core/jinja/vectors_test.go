@@ -102,7 +102,7 @@ func TestTemplates(t *testing.T) {
 func TestVectors(t *testing.T) {
 	const dir = "../../../shared/vectors/chat-templates"
 	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("the vectors are not here: %v", err)
+		t.Skip("needs the shared vectors beside the repository: ", err)
 	}
 	texts, ofTexts, errors, ofErrors := checkVectors(t, dir)
 	t.Logf("texts %d of %d, errors %d of %d", texts, ofTexts, errors, ofErrors)

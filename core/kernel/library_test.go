@@ -34,7 +34,7 @@ func child(t *testing.T, test string, env ...string) string {
 
 func skipWithoutLibrary(t *testing.T) {
 	if err := Open(2); err != nil {
-		t.Skip(err)
+		t.Skip("needs the library: ", err)
 	}
 	t.Logf("%+v", Library())
 }
@@ -114,7 +114,7 @@ func TestMatMulFromManyGoroutines(t *testing.T) {
 func TestMatMulManyShapes(t *testing.T) {
 	skipWithoutLibrary(t)
 	if Library().Name != "oneDNN" || testing.Short() {
-		t.Skip("only oneDNN prepares products")
+		t.Skip("needs oneDNN, which alone prepares products")
 	}
 	defer func(was int) { smallProduct = was }(smallProduct)
 	smallProduct = 0
@@ -177,7 +177,7 @@ func TestLibraryNotesKernelBelowCPU(t *testing.T) {
 	}
 	skipWithoutLibrary(t)
 	if os.Getenv("OPENBLAS_CORETYPE") != "Nehalem" || ISA() == "base" {
-		t.Skip("the CPU has nothing better than the kernel that is asked for")
+		t.Skip("needs a CPU with AVX2, which has better kernels than the one asked for")
 	}
 	if note := Library().Note; !strings.Contains(note, "OPENBLAS_CORETYPE=Nehalem") {
 		t.Errorf("note is %q, want it to name OPENBLAS_CORETYPE=Nehalem", note)

@@ -203,7 +203,7 @@ func eachISA(t *testing.T, f func(t *testing.T)) {
 	for _, isa := range []string{"avx512", "avx2", "base"} {
 		t.Run(isa, func(t *testing.T) {
 			if err := SetISA(isa); err != nil {
-				t.Skip(err)
+				t.Skip("needs the instruction set: ", err)
 			}
 			defer SetISA("")
 			f(t)

@@ -167,7 +167,7 @@ func TestStories(t *testing.T) {
 	material := filepath.Join("..", "..", "..", "shared", "material", "models", "stories260K")
 	text, err := os.ReadFile(filepath.Join(material, "golden_greedy.json"))
 	if err != nil {
-		t.Skip("the pretrained model is not beside the repository: ", err)
+		t.Skip("needs the shared model stories260K beside the repository: ", err)
 	}
 	var golden struct {
 		Prompt []int32 `json:"prompt_ids"`

@@ -128,7 +128,7 @@ func TestFormatTime(t *testing.T) {
 		t.Run(filepath.Base(filepath.Dir(path)), func(t *testing.T) {
 			text, err := os.ReadFile(path)
 			if err != nil && !strings.HasPrefix(path, "testdata") {
-				t.Skip("the shared vectors are not here: ", err)
+				t.Skip("needs the shared vectors beside the repository: ", err)
 			}
 			var v struct {
 				Inputs   []float64

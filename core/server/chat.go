@@ -42,14 +42,14 @@ func (q *chatRequest) offers() (bool, error) {
 	return false, bad("tool_choice is %.60s, want auto or none: a model cannot be made to call a tool", q.ToolChoice)
 }
 
-// chatObject is a chat completion, or a chunk of one.
-type chatObject struct {
-	ID      string       `json:"id"`
-	Object  string       `json:"object"`
-	Created int64        `json:"created"`
-	Model   string       `json:"model"`
-	Choices []chatChoice `json:"choices"`
-	Usage   *usage       `json:"usage,omitempty"`
+// object is a chat completion or a completion, or a chunk of one.
+type object[choice any] struct {
+	ID      string   `json:"id"`
+	Object  string   `json:"object"`
+	Created int64    `json:"created"`
+	Model   string   `json:"model"`
+	Choices []choice `json:"choices"`
+	Usage   *usage   `json:"usage,omitempty"`
 }
 
 type chatChoice struct {
@@ -113,7 +113,7 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	a := &chatAnswer{s: s, q: &q, answer: answer, parse: offers,
-		object: chatObject{ID: newID("chatcmpl-"), Created: time.Now().Unix(), Model: s.Models[request.Model]}}
+		object: object[chatChoice]{ID: newID("chatcmpl-"), Created: time.Now().Unix(), Model: s.Models[request.Model]}}
 	if q.Stream {
 		return a.stream(s.newStream(w))
 	}
@@ -147,7 +147,7 @@ type chatAnswer struct {
 	s      *Server
 	q      *chatRequest
 	answer *generate.Answer
-	object chatObject
+	object object[chatChoice]
 	parse  bool // for calls of tools
 }
 

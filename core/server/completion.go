@@ -22,16 +22,6 @@ type completionRequest struct {
 	BestOf   *int            `json:"best_of"`
 }
 
-// completionObject is a completion, or a chunk of one.
-type completionObject struct {
-	ID      string             `json:"id"`
-	Object  string             `json:"object"`
-	Created int64              `json:"created"`
-	Model   string             `json:"model"`
-	Choices []completionChoice `json:"choices"`
-	Usage   *usage             `json:"usage,omitempty"`
-}
-
 type completionChoice struct {
 	Index        int             `json:"index"`
 	Text         string          `json:"text"`
@@ -73,7 +63,7 @@ func (s *Server) completions(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	a := &completionAnswer{s: s, n: request.N, logprobs: q.Logprobs != nil, offsets: map[int]int{},
-		object: completionObject{ID: newID("cmpl-"), Object: "text_completion", Created: time.Now().Unix(), Model: s.Models[request.Model]}}
+		object: object[completionChoice]{ID: newID("cmpl-"), Object: "text_completion", Created: time.Now().Unix(), Model: s.Models[request.Model]}}
 	for _, p := range prompts {
 		request.Prompt = p
 		answer, err := s.ask(ctx, request)
@@ -126,7 +116,7 @@ type completionAnswer struct {
 	n        int
 	logprobs bool
 	offsets  map[int]int // of each choice: characters of the tokens so far
-	object   completionObject
+	object   object[completionChoice]
 	usage    usage
 }
 

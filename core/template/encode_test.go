@@ -337,7 +337,7 @@ func TestGuess(t *testing.T) {
 	} {
 		text, err := os.ReadFile(dir + "/" + name + ".jinja")
 		if errors.Is(err, os.ErrNotExist) {
-			t.Skip("no chat templates: ", err)
+			t.Skip("needs the shared chat templates beside the repository: ", err)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -475,7 +475,7 @@ func TestSystemPrompts(t *testing.T) {
 func TestPlainModel(t *testing.T) {
 	dir := "../../../shared/material/models/stories260K/hf"
 	if _, err := os.Stat(dir); err != nil {
-		t.Skip("no model: ", err)
+		t.Skip("needs the shared model stories260K beside the repository: ", err)
 	}
 	tok, err := tokenizer.Load(dir)
 	if err != nil {

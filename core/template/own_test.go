@@ -16,11 +16,11 @@ import (
 func TestOwnTemplates(t *testing.T) {
 	files, _ := filepath.Glob("../../../shared/vectors/chat-templates/templates/*.jinja")
 	if len(files) == 0 {
-		t.Skip("no chat templates")
+		t.Skip("needs the shared chat templates beside the repository")
 	}
 	tok, err := tokenizer.Load("../../../shared/material/tokenizers/qwen3")
 	if err != nil {
-		t.Skip("no tokenizer: ", err)
+		t.Skip("needs the shared tokenizers beside the repository: ", err)
 	}
 	conversations := map[string]*Conversation{
 		"two rounds": chat("user:ask one", "assistant:reply one", "user:ask two", "assistant:reply two"),

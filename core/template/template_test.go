@@ -165,7 +165,7 @@ func file(t *testing.T, dir, name string, v any) {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(dir, name))
 	if errors.Is(err, os.ErrNotExist) {
-		t.Skipf("no vectors: %v", err)
+		t.Skipf("needs the shared vectors beside the repository: %v", err)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -467,7 +467,7 @@ func TestTruncation(t *testing.T) {
 		}
 		Expected []json.RawMessage
 	}
-	file(t, vectors, "template_truncate.json", &v)
+	file(t, "testdata", "template_truncate.json", &v)
 	for i, in := range v.Inputs {
 		name := fmt.Sprintf("%s, %s to %d", in.Scale, in.Strategy, in.Max)
 		e := &Encoder{Chat: find(t, "chatml"), Tokenizer: toy{}, Scale: named(t, in.Scale), MaxLength: in.Max, Truncation: in.Strategy}

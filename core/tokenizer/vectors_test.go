@@ -84,7 +84,7 @@ func sharedFile(t testing.TB, name string) string {
 	t.Helper()
 	path := filepath.Join(shared, name)
 	if _, err := os.Stat(path); err != nil {
-		t.Skipf("needs the vectors beside the repository: %v", err)
+		t.Skip("needs the shared vectors beside the repository: ", err)
 	}
 	return path
 }

@@ -2,6 +2,7 @@ package trainer_test
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -43,23 +44,11 @@ func TestLossesStandAccumulation(t *testing.T) {
 			if tr.Loss, err = builtin.Exports().Losses[name](&api.Args{Name: name}); err != nil {
 				t.Fatal(err)
 			}
-			var losses []float64
-			tr.Callbacks = []trainer.Callback{{Name: "watch", Callback: &api.Callback{OnStepEnd: func(s *api.State) error {
-				losses = append(losses, s.Loss, s.GradNorm)
-				return nil
-			}}}}
-			if err := tr.Run(context.Background()); err != nil {
-				t.Fatal(err)
-			}
+			losses := steps(t, tr)
 			if first == nil {
 				first = losses
 			}
-			for i := range losses {
-				if math.Abs(losses[i]/first[i]-1) > 1e-4 {
-					t.Errorf("%s in %d micro-batches: %v, want %v", name, accumulate, losses, first)
-					break
-				}
-			}
+			alike(t, fmt.Sprintf("%s in %d micro-batches", name, accumulate), losses, first)
 		}
 	}
 }

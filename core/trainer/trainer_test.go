@@ -230,29 +230,42 @@ func TestIA3Curve(t *testing.T) {
 	}
 }
 
+// steps trains and returns the loss and the norm of the gradient of every step.
+func steps(t *testing.T, tr *trainer.Trainer) []float64 {
+	t.Helper()
+	var all []float64
+	tr.Callbacks = []trainer.Callback{{Name: "watch", Callback: &api.Callback{OnStepEnd: func(s *api.State) error {
+		all = append(all, s.Loss, s.GradNorm)
+		return nil
+	}}}}
+	if err := tr.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// alike fails where numbers differ by more than rounding in another order does.
+func alike(t *testing.T, what string, got, want []float64) {
+	t.Helper()
+	for i := range got {
+		if math.Abs(got[i]/want[i]-1) > 1e-4 {
+			t.Errorf("%s: %v, want %v", what, got, want)
+			return
+		}
+	}
+}
+
 // TestAccumulation sees that a step is the same however it is divided.
 func TestAccumulation(t *testing.T) {
 	var first []float64
 	for _, accumulate := range []int{1, 2, 3} {
 		m, ref := load(t, "qwen2")
 		tr := newTrainer(t, m, batches{ref, accumulate}, 3, 0)
-		var losses []float64
-		tr.Callbacks = []trainer.Callback{{Name: "watch", Callback: &api.Callback{OnStepEnd: func(s *api.State) error {
-			losses = append(losses, s.Loss, s.GradNorm)
-			return nil
-		}}}}
-		if err := tr.Run(context.Background()); err != nil {
-			t.Fatal(err)
-		}
+		losses := steps(t, tr)
 		if first == nil {
 			first = losses
 		}
-		for i := range losses {
-			if math.Abs(losses[i]/first[i]-1) > 1e-4 {
-				t.Errorf("%d micro-batches: %v, want %v", accumulate, losses, first)
-				break
-			}
-		}
+		alike(t, fmt.Sprint(accumulate, " micro-batches"), losses, first)
 	}
 }
 
@@ -276,14 +289,7 @@ func TestCheckpointing(t *testing.T) {
 				t.Fatal(err)
 			}
 			tr := newTrainer(t, m, batches{ref, 2}, 5, 0)
-			var got []float64
-			tr.Callbacks = []trainer.Callback{{Name: "watch", Callback: &api.Callback{OnStepEnd: func(s *api.State) error {
-				got = append(got, s.Loss, s.GradNorm)
-				return nil
-			}}}}
-			if err := tr.Run(context.Background()); err != nil {
-				t.Fatal(err)
-			}
+			got := steps(t, tr)
 			for _, p := range m.Trainable() {
 				got = append(got, m.Engine.SumSquares(p.Value()))
 			}
@@ -300,7 +306,7 @@ func TestCheckpointing(t *testing.T) {
 // bfloat16: the loss ends within 1 % of that in float32.
 func TestBF16(t *testing.T) {
 	if testing.Short() {
-		t.Skip("200 steps, twice")
+		t.Skip("needs 200 steps, twice: not with -short")
 	}
 	var last []float64
 	for _, dtype := range []checkpoint.Dtype{checkpoint.F32, checkpoint.BF16} {
