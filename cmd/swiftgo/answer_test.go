@@ -166,6 +166,16 @@ func TestInferDataset(t *testing.T) {
 			t.Errorf("row %d: %q in a batch, %q alone", i, many[i]["response"], one[i]["response"])
 		}
 	}
+	// A text of the model's own is like itself; contrib's metric sees it too.
+	own, err := json.Marshal(map[string]any{"query": "say 3", "response": one[3]["response"]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	labelled := write(t, "own.jsonl", string(own)+"\n"+`{"query": "say 5", "response": "nothing of it"}`)
+	_, out = answers(t, "--model", model, "--val_dataset", labelled, "--max_new_tokens", "7", "--metric", "rouge")
+	if !strings.Contains(out, "rouge-1 50") || !strings.Contains(out, "bleu-4") {
+		t.Errorf("rouge: %s", out)
+	}
 	texts := func(seed string) (all []any) {
 		lines, _ := answers(t, "--model", model, "--val_dataset", rows, "--max_new_tokens", "7", "--temperature", "1", "--top_p", "0.95", "--seed", seed)
 		for _, a := range lines {
@@ -188,7 +198,10 @@ func TestInferRefuses(t *testing.T) {
 		{"--model is missing", nil},
 		{"--top_p is 2", []string{"--model", model, "--top_p", "2"}},
 		{"--temperature is -1", []string{"--model", model, "--temperature", "-1"}},
-		{"--metric is \"rouge\"", []string{"--model", model, "--val_dataset", rows, "--metric", "rouge"}},
+		{"--template_backend is", []string{"--model", model, "--template_backend", "jinjaa"}},
+		{"--metric ppl looks into the model", []string{"--model", model, "--val_dataset", rows, "--metric", "ppl"}},
+		{"did you mean", []string{"--model", model, "--val_dataset", rows, "--metric", "exct"}},
+		{"to which infer gives texts alone", []string{"--model", model, "--val_dataset", rows, "--metric", "exact", "--max_new_tokens", "2"}},
 		{"give --val_dataset", []string{"--model", model, "--metric", "acc"}},
 		{"--tools", []string{"--model", model, "--tools", write(t, "tools.json", "{")}},
 		{"is no directory", []string{"--model", model, "--adapters", "nowhere"}},

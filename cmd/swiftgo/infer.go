@@ -45,7 +45,7 @@ are taken from it unless they are given.`,
 	f.IntVar(&o.MaxBatchSize, "max_batch_size", o.MaxBatchSize, "answers that go through the model together")
 	f.BoolVar(&logprobs, "logprobs", false, "write the log probability of each token of an answer")
 	f.IntVar(&top, "top_logprobs", 0, "likeliest tokens to write the log probabilities of too")
-	f.StringVar(&o.Metric, "metric", "", "acc: the share of answers that are the same as the label")
+	f.StringVar(&o.Metric, "metric", "", "measures the answers beside the labels: acc, the share that are the same; rouge, with BLEU; or a plugin's metric of texts")
 	f.StringVar(&o.ORM, "orm_model", "", "outcome reward model that judges the answers")
 	f.StringVar(&o.ResultPath, "result_path", "", "file for the answers, .jsonl (default: none)")
 	var tools string

@@ -13,7 +13,7 @@ import (
 )
 
 // sampleFlags are the settings of a run that sampling has too.
-var sampleFlags = []string{"model", "threads", "seed", "dataset", "columns", "dataset_num_proc", "strict", "template", "system",
+var sampleFlags = []string{"model", "threads", "seed", "dataset", "columns", "dataset_num_proc", "strict", "template", "template_backend", "system",
 	"use_chat_template", "compat", "tuner_type", "adapters", "output_dir", "override"}
 
 // sampleCommand has the questions of a dataset answered, and keeps the best.

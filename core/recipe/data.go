@@ -88,7 +88,12 @@ func encoder(c *Config, conf *model.Config, tok *tokenizer.Tokenizer, tools api.
 
 // chat returns the chat template.
 func (c *Config) chat(tok *tokenizer.Tokenizer) (*template.Chat, error) {
-	if c.TemplateBackend == "jinja" && c.UseChatTemplate {
+	switch {
+	case c.TemplateBackend != "swift" && c.TemplateBackend != "jinja":
+		return nil, fmt.Errorf("--template_backend is %q, want swift or jinja", c.TemplateBackend)
+	case c.TemplateBackend == "jinja" && c.Template != "":
+		return nil, fmt.Errorf("--template_backend jinja is the model's own chat template, and --template names another; want one of them")
+	case c.TemplateBackend == "jinja" && c.UseChatTemplate:
 		return template.Own(tok)
 	}
 	return template.Find(c.Template, c.UseChatTemplate, tok)

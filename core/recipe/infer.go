@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -27,7 +28,7 @@ type InferOptions struct {
 	StopWords    []string
 	MaxBatchSize int    // answers that go through the model together; 0 is 16
 	Logprobs     int    // log probabilities of likely tokens, beside each chosen one's; less than 0 is none at all
-	Metric       string // "acc", the share of answers that are the label, or "" for none
+	Metric       string // "acc", the share of answers that are the label, "rouge", a metric of a plugin, or "" for none
 	ORM          string // outcome reward model that judges the answers; "" for none
 	ResultPath   string // "" for none
 }
@@ -46,9 +47,6 @@ func (o *InferOptions) check() error {
 	if o.MaxBatchSize == 0 {
 		o.MaxBatchSize = 16
 	}
-	if o.Metric != "" && o.Metric != "acc" {
-		return fmt.Errorf("--metric is %q, want acc, or an outcome reward model with --orm_model", o.Metric)
-	}
 	p := o.Over(model.Sampling{MaxTokens: o.MaxNewTokens})
 	if err := p.Check(); err != nil {
 		return fmt.Errorf("--%w", err)
@@ -59,14 +57,15 @@ func (o *InferOptions) check() error {
 // Inference is what Infer found.
 type Inference struct {
 	Answers    int
-	LeftOut    int     // rows that could not be asked
-	Judged     int     // answers that the ORM had an opinion of
-	MeanReward float64 // of those
-	Labelled   int     // answers to rows with a label
-	Right      int     // answers that are the label, if --metric acc asks
+	LeftOut    int                // rows that could not be asked
+	Judged     int                // answers that the ORM had an opinion of
+	MeanReward float64            // of those
+	Labelled   int                // answers to rows with a label
+	Right      int                // answers that are the label, if --metric acc asks
+	Measured   map[string]float64 // by another metric
 	Examples   []Answer
 
-	metric string
+	acc bool
 }
 
 // Answer is one line of the results.
@@ -86,8 +85,11 @@ func (r *Inference) String() string {
 	if r.Judged > 0 {
 		s += fmt.Sprintf(", mean reward %.4g over %d", r.MeanReward, r.Judged)
 	}
-	if r.metric != "" && r.Labelled > 0 {
+	if r.acc && r.Labelled > 0 {
 		s += fmt.Sprintf(", acc %.4g over %d", float64(r.Right)/float64(r.Labelled), r.Labelled)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Measured)) {
+		s += fmt.Sprintf(", %s %.4g", name, r.Measured[name])
 	}
 	return s
 }
@@ -107,6 +109,10 @@ func Infer(ctx context.Context, c Config, o InferOptions, reg *registry.Registry
 		if orm, err = reg.ORM(o.ORM); err != nil {
 			return nil, err
 		}
+	}
+	metric, err := o.metric(reg)
+	if err != nil {
+		return nil, err
 	}
 	read, err := c.rows(nil)
 	if err != nil {
@@ -131,26 +137,54 @@ func Infer(ctx context.Context, c Config, o InferOptions, reg *registry.Registry
 	ctx, cancel := context.WithCancel(ctx)
 	defer g.Close(ctx)
 	defer cancel()
-	r := &Inference{metric: o.Metric}
+	r := &Inference{acc: o.Metric == "acc"}
 	// A few batches at a time, so that there are always some that wait, and the
 	// ORM has many to judge.
 	batch := max(64, 4*o.MaxBatchSize)
 	for from := 0; from < rows.Len(); from += batch {
-		if err := answerRows(ctx, a, g, rows, from, min(from+batch, rows.Len()), orm, o, &c, results, r); err != nil {
+		said, err := answerRows(ctx, a, g, rows, from, min(from+batch, rows.Len()), orm, o, &c, results, r)
+		if err != nil {
 			return nil, err
+		}
+		if metric != nil && len(said) > 0 {
+			if err := metric.Add(nil, &api.Batch{Rows: said}); err != nil {
+				return nil, fmt.Errorf("--metric %s, to which infer gives texts alone, the columns response and labels: %w", o.Metric, err)
+			}
+		}
+	}
+	if metric != nil {
+		if r.Measured, err = metric.Result(); err != nil {
+			return nil, fmt.Errorf("--metric %s: %w", o.Metric, err)
 		}
 	}
 	return r, nil
 }
 
-// answerRows answers the rows [from, to), and has the answers judged.
-func answerRows(ctx context.Context, a *answering, g *generate.Generator, rows *dataset.Dataset, from, to int, orm api.ORM, o InferOptions, c *Config, results *results, r *Inference) error {
+// metric returns what --metric names, but for acc, which is counted here. It
+// sees the answers as an evaluation with --predict_with_generate shows them, and
+// nothing of the model.
+func (o *InferOptions) metric(reg *registry.Registry) (api.Metric, error) {
+	name := o.Metric
+	switch _, builtIn := taskOf["metric "+name]; {
+	case name == "" || name == "acc":
+		return nil, nil
+	case name == "rouge":
+		name = "nlg"
+	case builtIn && name != "nlg":
+		return nil, fmt.Errorf("--metric %s looks into the model, and infer has nothing but its answers; want acc, rouge or a metric of texts of a plugin", name)
+	}
+	return reg.Metric(name)
+}
+
+// answerRows answers the rows [from, to), and has the answers judged. It returns
+// the columns of those that have a label, for metrics.
+func answerRows(ctx context.Context, a *answering, g *generate.Generator, rows *dataset.Dataset, from, to int, orm api.ORM, o InferOptions, c *Config, results *results, r *Inference) ([]map[string]any, error) {
 	var cs []api.Completion
 	var asked []*generate.Answer
 	for i := from; i < to; i++ {
 		row, err := rows.Row(i)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		question, truth := row.Cut()
 		p := o.sampling(c, a.sampling)
@@ -161,7 +195,7 @@ func answerRows(ctx context.Context, a *answering, g *generate.Generator, rows *
 		}
 		if err != nil {
 			if err = fmt.Errorf("%s: %w", row.Source, err); c.Strict {
-				return err
+				return nil, err
 			}
 			slog.Warn("row left out", "row", err)
 			r.LeftOut++
@@ -169,7 +203,7 @@ func answerRows(ctx context.Context, a *answering, g *generate.Generator, rows *
 		}
 		answer, err := g.Ask(ctx, generate.Request{Prompt: ids, Sampling: p, StopWords: o.StopWords})
 		if err != nil {
-			return err
+			return nil, err
 		}
 		asked = append(asked, answer)
 		cs = append(cs, api.Completion{Messages: messages(question), Truth: truth, Row: row.Columns})
@@ -178,7 +212,7 @@ func answerRows(ctx context.Context, a *answering, g *generate.Generator, rows *
 	for i := range cs {
 		choices, err := asked[i].Wait()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		said := choices[0]
 		cs[i].Text, cs[i].Tokens, cs[i].Truncated = said.Text, len(said.Tokens), said.Ended == model.EndLength
@@ -190,7 +224,7 @@ func answerRows(ctx context.Context, a *answering, g *generate.Generator, rows *
 	if orm != nil {
 		rewards, err := orm.Score(ctx, cs)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for i := range rewards {
 			if !math.IsNaN(rewards[i]) {
@@ -200,13 +234,20 @@ func answerRows(ctx context.Context, a *answering, g *generate.Generator, rows *
 			}
 		}
 	}
-	for _, answer := range answers {
+	var labelled []map[string]any
+	for i, answer := range answers {
 		if err := results.write(answer); err != nil {
-			return err
+			return nil, err
 		}
 		r.add(answer)
+		if answer.Labels != "" {
+			row := map[string]any{}
+			maps.Copy(row, cs[i].Row)
+			row["response"], row["labels"] = answer.Response, answer.Labels
+			labelled = append(labelled, row)
+		}
 	}
-	return nil
+	return labelled, nil
 }
 
 func (r *Inference) add(a Answer) {

@@ -111,7 +111,6 @@ func (c *Config) check() error {
 		{"acc_strategy", c.AccStrategy, []string{"token", "seq"}},
 		{"truncation_strategy", c.TruncationStrategy, []string{"delete", "left", "right", "split"}},
 		{"stopping_strategy", c.StoppingStrategy, []string{"first_exhausted", "all_exhausted"}},
-		{"template_backend", c.TemplateBackend, []string{"swift", "jinja"}},
 		{"compat", c.Compat, []string{"", "ms-swift"}},
 		{"nan_policy", c.NanPolicy, []string{"stop", "skip", "log"}},
 		{"plugin_on_panic", c.PluginOnPanic, []string{"stop", "disable"}},
@@ -157,8 +156,6 @@ func (c *Config) check() error {
 		return fmt.Errorf("--streaming wants --max_steps: how many steps the rows make is not known before they are read")
 	case c.Streaming && (c.SplitDatasetRatio > 0 || c.LoadFromCacheFile):
 		return fmt.Errorf("--streaming goes with neither --split_dataset_ratio nor --load_from_cache_file; want --val_dataset, or no streaming (rows and tokens are kept on disk in any case)")
-	case c.TemplateBackend == "jinja" && c.Template != "":
-		return fmt.Errorf("--template_backend jinja is the model's own chat template, and --template names another; want one of them")
 	case c.PackingLength > 0 && !c.Packing:
 		return fmt.Errorf("--packing_length is given, and --packing is not")
 	case c.GroupByLength && (c.Packing || c.Streaming):
