@@ -115,16 +115,11 @@ func (e *Engine) Rows(n int, f func(from, to int)) {
 // Gemm sets c, or with add adds to it, op(a)·op(b).
 func (e *Engine) Gemm(transA, transB bool, a, b, c *tensor.Dense, add bool) {
 	m, n := c.Shape()[0], c.Shape()[1]
-	if w := weight(b); w.BF16 != nil && !transA {
-		kernel.MatMulWeight(e.pool, transB, m, n, a.Shape()[1], a.Float32s(), w, add, c.Float32s())
+	if !transA {
+		kernel.MatMulWeight(e.pool, transB, m, n, a.Shape()[1], e.Float32(a), weight(b), add, c.Float32s())
 		return
 	}
-	lda, ldb := a.Shape()[1], b.Shape()[1]
-	k := lda
-	if transA {
-		k = a.Shape()[0]
-	}
-	kernel.MatMul(transA, transB, m, n, k, e.Float32(a), lda, e.Float32(b), ldb, add, c.Float32s(), n)
+	kernel.MatMul(true, transB, m, n, a.Shape()[0], e.Float32(a), a.Shape()[1], e.Float32(b), b.Shape()[1], add, c.Float32s(), n)
 }
 
 // Accumulate adds the elements of x to those of sum.

@@ -62,6 +62,8 @@ typedef uint32_t bits __attribute__((may_alias));  // of a float
 INLINE uint32_t as_bits(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
 INLINE float as_float(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
 
+#include "few.h"
+
 static void from_bf16(long n, const uint16_t *restrict x, float *restrict y) {
 	bits *restrict u = (bits *)y;
 	for (long i = 0; i < n; i++) u[i] = (uint32_t)x[i] << 16;

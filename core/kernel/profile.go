@@ -14,14 +14,13 @@ const (
 	AttentionPart             // Attention and its backward pass
 	LossPart                  // CrossEntropy without its products
 	RowsPart                  // norms, rotations, SwiGLU, sums
-	LowRankPart               // low-rank products
 	ConvertPart               // between types of numbers
 	Parts                     // how many there are
 )
 
 // String names the part.
 func (p Part) String() string {
-	return [Parts]string{"matmul", "attention", "loss", "norm/rope/swiglu", "low rank", "conversion"}[p]
+	return [Parts]string{"matmul", "attention", "loss", "norm/rope/swiglu", "conversion"}[p]
 }
 
 var spent struct {

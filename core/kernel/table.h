@@ -21,6 +21,8 @@
 	X(adamw, (long n, float *p, const float *g, float *m, float *v, const float *c), (n, p, g, m, v, c)) \
 	X(rmsnorm, (long n, long h, const float *x, const float *w, float eps, float *y, float *rstd), (n, h, x, w, eps, y, rstd)) \
 	X(rmsnorm_backward, (long n, long h, const float *x, const float *w, const float *rstd, const float *dy, int acc, float *dx, float *dw), (n, h, x, w, rstd, dy, acc, dx, dw)) \
+	X(few_rows, (long m, long n, long k, const float *a, const float *w, int acc, float *c, long ldc), (m, n, k, a, w, acc, c, ldc)) \
+	X(few_rows_bf16, (long m, long n, long k, const float *a, const uint16_t *w, int acc, float *c, long ldc), (m, n, k, a, w, acc, c, ldc)) \
 	X(rope, (long n, long heads, long hd, float *x, long ldx, const float *cs, const int32_t *pos, float sign), (n, heads, hd, x, ldx, cs, pos, sign)) \
 	X(swiglu, (long n, const float *g, const float *u, float *y), (n, g, u, y)) \
 	X(swiglu_backward, (long n, const float *g, const float *u, const float *dy, float *dg, float *du), (n, g, u, dy, dg, du)) \

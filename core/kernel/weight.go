@@ -1,5 +1,8 @@
 package kernel
 
+// #include "table.h"
+import "C"
+
 import (
 	"fmt"
 	"unsafe"
@@ -41,10 +44,19 @@ func (w Weight) Rows(p *Pool, d int, index []int32, y []float32) {
 // multiply them as they are.
 const blockRows = 512
 
+// fewRows is the number of rows up to which MatMulWeight multiplies by itself with a weight that is transposed: the
+// tokens of an answer. The libraries are made for more, and read the weight at a fraction of the memory's rate.
+const fewRows = 8
+
 // MatMulWeight is C[m,n] = A[m,k] · op(W)[k,n], or C += with acc, for a weight W [k,n], or [n,k] with trans, all stored
 // without gaps. With a bfloat16 weight A is rounded to bfloat16 too where the library multiplies such numbers (see
-// Info.BF16), which adds the products up in float32; elsewhere the weight is converted block by block.
+// Info.BF16), which adds the products up in float32; elsewhere the weight is converted block by block. A few rows of A
+// are each multiplied as if they were alone, and never rounded.
 func MatMulWeight(p *Pool, trans bool, m, n, k int, a []float32, w Weight, acc bool, c []float32) {
+	if trans && m > 0 && m <= fewRows && n > 0 && k > 0 {
+		matMulFew(p, m, n, k, a, w, acc, c)
+		return
+	}
 	if w.BF16 == nil {
 		ldw := n
 		if trans {
@@ -89,4 +101,21 @@ func MatMulWeight(p *Pool, trans bool, m, n, k int, a []float32, w Weight, acc b
 			MatMul(false, false, m, n, some, a[r:], k, b, n, acc || r > 0, c, n)
 		}
 	}
+}
+
+// matMulFew is MatMulWeight for few rows and a weight [n,k].
+func matMulFew(p *Pool, m, n, k int, a []float32, w Weight, acc bool, c []float32) {
+	checkLen("MatMulWeight", "a", a, m*k)
+	checkLen("MatMulWeight", "c", c, m*n)
+	if w.Len() < k*n {
+		panic(fmt.Sprintf("kernel: MatMulWeight: the weight has %d elements, want %d", w.Len(), k*n))
+	}
+	defer begin(MatMulPart).end()
+	p.rows(n, k, func(r0, r1 int) {
+		if w.BF16 != nil {
+			C.k_few_rows_bf16(C.long(m), C.long(r1-r0), C.long(k), cfloat(a), cuint16(w.BF16[r0*k:]), cbool(acc), cfloat(c[r0:]), C.long(n))
+		} else {
+			C.k_few_rows(C.long(m), C.long(r1-r0), C.long(k), cfloat(a), cfloat(w.F32[r0*k:]), cbool(acc), cfloat(c[r0:]), C.long(n))
+		}
+	})
 }
