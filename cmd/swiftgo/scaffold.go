@@ -56,8 +56,8 @@ var beginnings = map[string]struct {
 	"agent_template": {"AgentTemplate", "swiftgo sft --agent_template NAME …",
 		`{"method": "get_toolcall", "response": "<call>{\"name\": \"a\", \"arguments\": {\"x\": 1}}</call>"}`, nil},
 	"tuner": {"Tuner", "swiftgo sft --tuner_type NAME …", `{}`, nil},
-	"orm":   {"ORM", "swiftgo infer --orm_model NAME …", `{"text": "4", "truth": " 4"}`, nil},
-	"prm":   {"PRM", "swiftgo plugin try prm NAME", `{"text": "a\nb"}`, nil},
+	"orm":   {"ORM", "swiftgo sample --orm_model NAME …", `{"text": "4", "truth": " 4"}`, nil},
+	"prm":   {"PRM", "swiftgo sample --prm_model NAME …", `{"text": "a\nb"}`, nil},
 }
 
 var snake = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
