@@ -51,7 +51,7 @@ var beginnings = map[string]struct {
 		[]string{"weight X` | weight of the responses, 1"}},
 	"metric":    {"Metric", "swiftgo sft --eval_metric NAME …", `{"preds": [[1, 2, 3]], "labels": [[-100, 1, 2]]}`, nil},
 	"optimizer": {"Optimizer", "swiftgo sft --optimizer NAME …", `{"w": [[1, 2]], "grads": [[[0.5, -0.5]]], "lr": 0.1}`, nil},
-	"callback": {"Callback", "swiftgo sft --callbacks NAME …", `{"metrics": [3, 2, 1]}`,
+	"callback": {"Callback", "swiftgo sft --callbacks NAME …", `{"losses": [3, 2, 1]}`,
 		[]string{"every N` | steps between two lines of the log, 10"}},
 	"agent_template": {"AgentTemplate", "swiftgo sft --agent_template NAME …",
 		`{"method": "get_toolcall", "response": "<call>{\"name\": \"a\", \"arguments\": {\"x\": 1}}</call>"}`, nil},
