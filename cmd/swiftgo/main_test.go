@@ -600,6 +600,11 @@ func TestPluginNew(t *testing.T) {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		dir := filepath.Join(work, strings.ReplaceAll(name, "_", ""))
+		_, guide, _ := strings.Cut(string(read(t, "../../docs/authors.md")), "\n## "+kind+"\n")
+		guide, _, _ = strings.Cut(guide, "\n## ")
+		if readme := string(read(t, filepath.Join(dir, "README.md"))); len(guide) < 200 || !strings.Contains(readme, guide) {
+			t.Errorf("the README of a %s has not what docs/authors.md says of the kind:\n%s", kind, readme)
+		}
 		tests.Args = append(tests.Args, "./"+dir)
 		build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-buildmode=plugin", "-o", filepath.Join(built, name+".so"), "./"+dir)
 		if out, err := build.CombinedOutput(); err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"swiftgo"
 	"swiftgo/loader/build"
 )
 
@@ -102,6 +103,13 @@ func scaffold(ctx context.Context, kind, name string) (string, error) {
 	return dir, os.Rename(tmp, dir)
 }
 
+// guide returns what docs/authors.md says of a kind.
+func guide(kind string) string {
+	_, text, _ := strings.Cut(swiftgo.Authors, "\n## "+kind+"\n\n")
+	text, _, _ = strings.Cut(text, "\n\n## ")
+	return strings.TrimSpace(text)
+}
+
 // code adds what is written for a kind to the files of a plugin.
 func code(files map[string][]byte, kind, name, dir string) error {
 	title := ""
@@ -110,7 +118,7 @@ func code(files map[string][]byte, kind, name, dir string) error {
 	}
 	b := beginnings[kind]
 	data := map[string]any{"Kind": kind, "Name": name, "Dir": dir, "Title": title, "Type": strings.ToLower(title[:1]) + title[1:] + "Plugin", "Kit": b.kit,
-		"Words": strings.ReplaceAll(kind, "_", " "), "Use": strings.ReplaceAll(b.use, "NAME", name), "Line": b.line, "Settings": b.settings, "Module": files["go.mod"] != nil}
+		"Words": strings.ReplaceAll(kind, "_", " "), "Use": strings.ReplaceAll(b.use, "NAME", name), "Line": b.line, "Settings": b.settings, "Module": files["go.mod"] != nil, "Guide": guide(kind)}
 	for from, to := range map[string]string{kind + ".txt": dir + ".go", "test.txt": dir + "_test.go", "README.md": "README.md"} {
 		t, err := template.ParseFS(scaffolds, "scaffold/"+from)
 		if err != nil {
