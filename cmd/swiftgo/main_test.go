@@ -635,4 +635,10 @@ func TestHelp(t *testing.T) {
 	if !regexp.MustCompile(`matrix products`).MatchString(must(t, "env")) {
 		t.Error("env does not say what multiplies")
 	}
+	if text, err := swiftgo("plugin", "new", "loss"); err == nil || !strings.Contains(text, "want swiftgo plugin new KIND NAME, and swiftgo plugin new --help") {
+		t.Errorf("no name: %v\n%s", err, text)
+	}
+	if text, err := swiftgo("plugin", "new", "--odd"); err == nil || !strings.Contains(text, "swiftgo plugin new --help lists") {
+		t.Errorf("an odd flag: %v\n%s", err, text)
+	}
 }
