@@ -8,3 +8,8 @@ import "embed"
 //
 //go:embed go.mod go.sum api/*.go api/apitest/*.go
 var Source embed.FS
+
+// Authors is what docs/authors.md says: a section for each kind of extension.
+//
+//go:embed docs/authors.md
+var Authors string

@@ -65,7 +65,7 @@ func (a *Args) Decode(v any) error {
 		case errors.As(err, &wrong) && wrong.Type.Kind() == reflect.String && asText(own, wrong.Field):
 			continue // --name.label 7 is the text "7" where a text is wanted
 		case errors.As(err, &wrong):
-			return fmt.Errorf("settings of %s: %s is a %s, want %s", a.Name, wrong.Field, wrong.Value, wrong.Type)
+			return fmt.Errorf("settings of %s: %s is a %s, want %s", a.Name, wrong.Field, wrong.Value, strings.Replace(wrong.Type.String(), "[]", "a JSON list of ", 1))
 		}
 		if key, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 			return fmt.Errorf("settings of %s: unknown field %s; %s", a.Name, key, fields(v))

@@ -28,6 +28,7 @@ func TestDecode(t *testing.T) {
 		{map[string]any{"label": true}, "", settings{Gamma: 2, Label: "true"}},
 		{map[string]any{"gama": 1.5}, `settings of focal: unknown field "gama"; there are gamma, label, parts`, settings{}},
 		{map[string]any{"gamma": "high"}, "settings of focal: gamma is a string, want float64", settings{}},
+		{map[string]any{"parts": "a"}, "settings of focal: parts is a string, want a JSON list of string", settings{}},
 		{map[string]any{"gamma": math.NaN()}, "settings of focal", settings{}},
 	} {
 		got := settings{Gamma: 2}

@@ -14,7 +14,7 @@ type Callback struct {
 	OnPreOptimizerStep func(*State) error // gradients are summed and clipped
 	OnOptimizerStep    func(*State) error // parameters have changed, gradients are still there
 	OnStepEnd          func(*State) error // gradients are cleared
-	OnLog              func(*State) error // may add to State.Logs
+	OnLog              func(*State) error // a line, of training or of an evaluation, is complete but for what is added to State.Logs
 	OnPredictionStep   func(*State) error // after each batch of an evaluation
 	OnEvaluate         func(*State) error // State.Metrics is fresh
 	OnPredict          func(*State) error // an evaluation outside training has ended
@@ -29,15 +29,15 @@ type Callback struct {
 }
 
 // State is the training loop as a hook sees it. A hook may read it all, and
-// write Logs and the wishes.
+// write Logs and the wishes; writing anything else does nothing.
 type State struct {
 	Step, MaxSteps int     // optimizer steps done, and in the whole run
 	Epoch          float64 // epochs done
 	Loss           float64 // of the last step
 	GradNorm       float64 // of the last step, before clipping
-	LearningRate   float64 // of the last step
+	LearningRate   float64 // of the last step; it is an optimizer's Schedule that decides
 
-	Logs           map[string]float64   // what the next log line says
+	Logs           map[string]float64   // what the next log line says; never nil
 	LogHistory     []map[string]float64 // the log lines before
 	Metrics        map[string]float64   // of the last evaluation; nil before the first
 	BestMetric     *float64             // best value of --metric_for_best_model so far; nil before the first

@@ -31,7 +31,7 @@ type Batch struct {
 	Scale  []float32        // [tokens], from the loss scale; nil means all 1
 	Items  float64          // tokens that count in the whole optimizer step
 	Starts []int32          // index of each sequence's first token
-	Rows   []map[string]any // the dataset's other columns, one map a sequence
+	Rows   []map[string]any // the dataset's other columns, one map a sequence, as encoding/json has values
 
 	Decode func(ids []int32) string // the tokenizer's
 }

@@ -8,7 +8,7 @@ type Metric interface {
 	// are all there is, and out is nil.
 	Add(out *Output, b *Batch) error
 
-	// Result returns the measurements by name, after the last Add. In the
-	// log their names get the prefix "eval_".
+	// Result returns the measurements by name, after the last Add. In the log
+	// their names get the prefix "eval_"; "loss" is the evaluation's own.
 	Result() (map[string]float64, error)
 }

@@ -17,8 +17,8 @@ type ORM interface {
 // PRM is a process reward model: it judges an answer step by step.
 type PRM interface {
 	// Score returns for each completion one reward per step that the PRM
-	// found in it, or a single reward for the whole. NaN means no opinion, as
-	// for an ORM.
+	// found in it, or a single reward for the whole, but never none. NaN means
+	// no opinion, as for an ORM.
 	Score(ctx context.Context, cs []Completion) ([][]float64, error)
 }
 
@@ -71,7 +71,7 @@ type Completion struct {
 	Tokens    int            // its length in tokens, 0 if unknown
 	Truncated bool           // whether it was cut off at the token limit
 	Truth     string         // the answer in the dataset, or ""
-	Row       map[string]any // the dataset's other columns
+	Row       map[string]any // the dataset's other columns, as encoding/json has values
 }
 
 // Message is one turn of a conversation.

@@ -97,7 +97,7 @@ func (m *Model) Trainable() []*Param {
 	return ps
 }
 
-// AddParam gives the model a parameter of the tuner's own, filled with x.
+// AddParam gives the model a parameter of the tuner's own, filled with x, under a name that no other has.
 func (m *Model) AddParam(name string, x float32, shape ...int) *Param {
 	p := NewParam(name, Full(x, shape...))
 	if len(m.Params) > 0 {

@@ -10,9 +10,9 @@ import (
 // Var is a float32 tensor that remembers how it was computed, so that
 // Backward can find the gradient of a single value with respect to it.
 //
-// Operations on Vars panic with a *ShapeError where shapes do not fit; the
-// host turns that into an error that names the plugin. A value or gradient of
-// an operation lives until the end of the training step.
+// Operands are broadcast as in NumPy: axes are aligned at the last one, and one
+// of length 1 or none stretches. What does not fit panics with a *ShapeError,
+// which becomes an error of the plugin. A value or gradient lives until the step ends.
 type Var struct {
 	value *tensor.Dense
 	later *later // the value, where it is not computed yet

@@ -261,6 +261,7 @@ func TestBuildErrors(t *testing.T) {
 		{"a file", tree{"plug": ""}, nil, []string{"plug is a file, want the folder of a plugin"}},
 		{"nothing", tree{}, nil, []string{"plug: no such file or directory"}},
 		{"a package that is not there", tree{"plug/a.go": orm("a_plug", "example.com/dep")}, nil, []string{"a.go:6:2: ", "example.com/dep", "go mod init example.com/plug"}},
+		{"a package that is swiftgo's own", tree{"plug/a.go": orm("a_plug", "swiftgo/core/registry")}, nil, []string{"a.go:6:2: ", "of swiftgo a plugin may import swiftgo/api, and in its tests swiftgo/api/apitest"}},
 		{"a newer module", tree{"plug/a.go": orm("a_plug"), "plug/go.mod": "module example.com/plug\n\ngo 1.99\n"}, nil, []string{"go.mod wants go 1.99, and this swiftgo was built with " + release, "go mod edit -go="}},
 		{"a broken go.mod", tree{"plug/a.go": orm("a_plug"), "plug/go.mod": "module example.com/plug\n\nrequires x\n"}, nil, []string{"go.mod:3: unknown directive: requires"}},
 		{"no plugin", tree{"plug/a.go": "package main\n\nfunc main() {}\n"}, nil, []string{"plug.so: exports none of Losses"}},
@@ -514,6 +515,9 @@ func TestPluginNewElsewhere(t *testing.T) {
 	}
 	if text, err := in(filepath.Join(work, "myloss"), offline, "go", "build", "-o", os.DevNull, "."); err != nil {
 		t.Errorf("go build: %v\n%s", err, text)
+	}
+	if text, err := in(filepath.Join(work, "myloss"), offline, "go", "doc", "swiftgo/api.Loss"); err != nil || !strings.Contains(text, "Compute(out *Output, b *Batch)") {
+		t.Errorf("go doc: %v\n%s", err, text)
 	}
 	if text, err := in(work, offline, binary, args...); err != nil || len(ready.FindAllString(text, -1)) != len(all) {
 		t.Fatalf("%v\n%s", err, text)

@@ -51,6 +51,7 @@ func run(argv []string) (code int) {
 	root.AddCommand(trainCommand("sft", settings), trainCommand("pt", settings), inferCommand(settings), sampleCommand(settings), deployCommand(settings), exportCommand(settings),
 		dataCommand(settings), pluginCommand(settings),
 		quickstartCommand(), benchCommand(), envCommand(), versionCommand())
+	sayArgs(root)
 	argv, err := settings.take(root, argv)
 	if err == nil {
 		root.SetArgs(argv)
@@ -81,7 +82,23 @@ func nearestFlag(cmd *cobra.Command, err error) error {
 	if near := registry.Nearest(name, there); near != "" {
 		return fmt.Errorf("%w; did you mean --%s?", err, near)
 	}
-	return fmt.Errorf("%w; swiftgo %s --help lists what there is", err, cmd.Name())
+	return fmt.Errorf("%w; %s --help lists what there is", err, cmd.CommandPath())
+}
+
+// sayArgs has the commands below c say which arguments they want where there are
+// more or fewer.
+func sayArgs(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		sayArgs(sub)
+	}
+	if check := c.Args; check != nil {
+		c.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return fmt.Errorf("%w; want %s, and %s --help says more", err, strings.TrimSuffix(cmd.UseLine(), " [flags]"), cmd.CommandPath())
+			}
+			return nil
+		}
+	}
 }
 
 // interruptible returns a context that the first Ctrl-C or SIGTERM ends, so

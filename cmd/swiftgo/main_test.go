@@ -600,6 +600,11 @@ func TestPluginNew(t *testing.T) {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		dir := filepath.Join(work, strings.ReplaceAll(name, "_", ""))
+		_, guide, _ := strings.Cut(string(read(t, "../../docs/authors.md")), "\n## "+kind+"\n")
+		guide, _, _ = strings.Cut(guide, "\n## ")
+		if readme := string(read(t, filepath.Join(dir, "README.md"))); len(guide) < 200 || !strings.Contains(readme, guide) {
+			t.Errorf("the README of a %s has not what docs/authors.md says of the kind:\n%s", kind, readme)
+		}
 		tests.Args = append(tests.Args, "./"+dir)
 		build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-buildmode=plugin", "-o", filepath.Join(built, name+".so"), "./"+dir)
 		if out, err := build.CombinedOutput(); err != nil {
@@ -629,5 +634,11 @@ func TestHelp(t *testing.T) {
 	}
 	if !regexp.MustCompile(`matrix products`).MatchString(must(t, "env")) {
 		t.Error("env does not say what multiplies")
+	}
+	if text, err := swiftgo("plugin", "new", "loss"); err == nil || !strings.Contains(text, "want swiftgo plugin new KIND NAME, and swiftgo plugin new --help") {
+		t.Errorf("no name: %v\n%s", err, text)
+	}
+	if text, err := swiftgo("plugin", "new", "--odd"); err == nil || !strings.Contains(text, "swiftgo plugin new --help lists") {
+		t.Errorf("an odd flag: %v\n%s", err, text)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"swiftgo"
 	"swiftgo/loader/build"
 )
 
@@ -51,13 +52,13 @@ var beginnings = map[string]struct {
 		[]string{"weight X` | weight of the responses, 1"}},
 	"metric":    {"Metric", "swiftgo sft --eval_metric NAME …", `{"preds": [[1, 2, 3]], "labels": [[-100, 1, 2]]}`, nil},
 	"optimizer": {"Optimizer", "swiftgo sft --optimizer NAME …", `{"w": [[1, 2]], "grads": [[[0.5, -0.5]]], "lr": 0.1}`, nil},
-	"callback": {"Callback", "swiftgo sft --callbacks NAME …", `{"metrics": [3, 2, 1]}`,
+	"callback": {"Callback", "swiftgo sft --callbacks NAME …", `{"losses": [3, 2, 1]}`,
 		[]string{"every N` | steps between two lines of the log, 10"}},
 	"agent_template": {"AgentTemplate", "swiftgo sft --agent_template NAME …",
 		`{"method": "get_toolcall", "response": "<call>{\"name\": \"a\", \"arguments\": {\"x\": 1}}</call>"}`, nil},
 	"tuner": {"Tuner", "swiftgo sft --tuner_type NAME …", `{}`, nil},
-	"orm":   {"ORM", "swiftgo infer --orm_model NAME …", `{"text": "4", "truth": " 4"}`, nil},
-	"prm":   {"PRM", "swiftgo plugin try prm NAME", `{"text": "a\nb"}`, nil},
+	"orm":   {"ORM", "swiftgo sample --orm_model NAME …", `{"text": "4", "truth": " 4"}`, nil},
+	"prm":   {"PRM", "swiftgo sample --prm_model NAME …", `{"text": "a\nb"}`, nil},
 }
 
 var snake = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
@@ -102,6 +103,13 @@ func scaffold(ctx context.Context, kind, name string) (string, error) {
 	return dir, os.Rename(tmp, dir)
 }
 
+// guide returns what docs/authors.md says of a kind.
+func guide(kind string) string {
+	_, text, _ := strings.Cut(swiftgo.Authors, "\n## "+kind+"\n\n")
+	text, _, _ = strings.Cut(text, "\n\n## ")
+	return strings.TrimSpace(text)
+}
+
 // code adds what is written for a kind to the files of a plugin.
 func code(files map[string][]byte, kind, name, dir string) error {
 	title := ""
@@ -110,7 +118,7 @@ func code(files map[string][]byte, kind, name, dir string) error {
 	}
 	b := beginnings[kind]
 	data := map[string]any{"Kind": kind, "Name": name, "Dir": dir, "Title": title, "Type": strings.ToLower(title[:1]) + title[1:] + "Plugin", "Kit": b.kit,
-		"Words": strings.ReplaceAll(kind, "_", " "), "Use": strings.ReplaceAll(b.use, "NAME", name), "Line": b.line, "Settings": b.settings, "Module": files["go.mod"] != nil}
+		"Words": strings.ReplaceAll(kind, "_", " "), "Use": strings.ReplaceAll(b.use, "NAME", name), "Line": b.line, "Settings": b.settings, "Module": files["go.mod"] != nil, "Guide": guide(kind)}
 	for from, to := range map[string]string{kind + ".txt": dir + ".go", "test.txt": dir + "_test.go", "README.md": "README.md"} {
 		t, err := template.ParseFS(scaffolds, "scaffold/"+from)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"sort"
@@ -33,19 +34,28 @@ func pluginTryCommand(s *settings) *cobra.Command {
 		Use: "try KIND NAME", Short: "call one extension on JSON lines from standard input", Args: cobra.ExactArgs(2),
 		Long: `Call one extension, built in or from a plugin, on JSON lines from standard input. For each
 line there is one line of output: {"ok": …} or {"error": "…"}. Where a template understands
-only some of a model's calls, {"ok": …, "warning": "…"} has those.
+only some of a model's calls, {"ok": …, "warning": "…"} has those. Keys of a line that nobody
+reads are listed in "unread".
 
-  orm, prm        {"text": …, "truth": …, "messages": […], "row": {…}}
-  loss            {"logits": [[[…]]], "labels": [[…]], "loss_scale": [[…]], "num_items_in_batch": n},
-                  or of an embedding {"last_hidden_state": [[…]], "labels": […]}, or of a reranker
+  orm, prm        {"text": …, "truth": …, "messages": […], "row": {…}, "tokens": n, "truncated": b}
+  loss            {"logits": [[[…]]], "labels": [[…]], "loss_scale": [[…]], "num_items_in_batch": n,
+                  "rows": [{…}]}, a list of each for a sequence; labels are those of the tokens
+                  themselves, so that logits[i] are for labels[i+1]. Or of an embedding
+                  {"last_hidden_state": [[…]], "labels": […]}, or of a reranker
                   {"logits": [[…]], "labels": […]}
-  metric          {"preds": [[…]], "labels": [[…]]}, or of an embedding {"embeddings": [[…]],
-                  "labels": […]}, or of a reranker {"logits": […], "labels": […]}, or of generated
-                  answers {"prediction": …, "label": …}
-  optimizer       {"w": [[…]], "grads": [[[…]], …], "lr": x}
-  loss_scale      {"query": …, "response": …}, or {"method": "conversation", "messages": […], "tools": […]}
-  agent_template  {"method": "format_tools" | "format_tool_calls" | "format_tool_responses" | "get_toolcall", …}
-  callback        {"metrics": […]}: the best metric after each save
+  metric          {"preds": [[…]], "labels": [[…]], "rows": [{…}]}, where preds[i] is for labels[i+1];
+                  with --model the metric can decode them. Or of generated answers
+                  {"prediction": …, "label": …}, or of an embedding {"embeddings": [[…]],
+                  "labels": […]}, or of a reranker {"logits": […], "labels": […]}
+  optimizer       {"w": [[…]], "grads": [[[…]], …], "lr": x}: the weight after each step
+  loss_scale      {"query": …, "response": …}, or a row of a dataset, {"messages": […], "tools": […]}
+  agent_template  {"method": "format_tools", "tools": […], "system": …, "user_message": {"content": …}}
+                  {"method": "format_tool_calls", "tool_calls": [{"content": {"name": …, "arguments": {…}}}]}
+                  {"method": "format_tool_responses", "assistant_content": …, "tool_messages":
+                  [{"name": …, "tool_call_id": …, "content": …}], "template_meta": {"prompt": […], "chat_sep": […]}}
+                  {"method": "get_toolcall", "response": …}
+  callback        {"losses": […]}: a run of so many steps; of each the wishes, and what is added to
+                  the log. Or {"metrics": […]}: the best metric after each save
   tuner           {}: what is trained of a small model
 
 A conversation is written in --template with --agent_template, and the answer is its texts
@@ -101,6 +111,36 @@ var tries = map[string]func(x *trial, line []byte) (any, error){
 	"agent_template": tryAgentTemplate, "callback": tryCallback, "tuner": tryTuner,
 }
 
+// read are the keys that there may be in a line for a kind. A row of a dataset,
+// which may have any, begins with messages.
+var read = map[string]string{
+	"orm": "text tokens truncated truth messages row", "prm": "text tokens truncated truth messages row",
+	"loss":   "logits labels loss_scale num_items_in_batch rows last_hidden_state",
+	"metric": "preds labels rows prediction label embeddings logits", "optimizer": "w grads lr", "loss_scale": "method query response",
+	"agent_template": "method tools prewrap system user_message tool_calls assistant_content tool_messages template_meta response",
+	"callback":       "losses metrics", "tuner": "",
+}
+
+// unreadKeys returns the keys in a line that tell its kind nothing.
+func unreadKeys(kind string, line []byte) []string {
+	var keys map[string]json.RawMessage
+	if json.Unmarshal(line, &keys) != nil || kind == "loss_scale" && keys["messages"] != nil {
+		return nil
+	}
+	for _, known := range strings.Fields(read[kind]) {
+		delete(keys, known)
+	}
+	return slices.Sorted(maps.Keys(keys))
+}
+
+// decode is the Decode of a batch: the model's, or one that shows the numbers.
+func (x *trial) decode(ids []int32) string {
+	if x.tok == nil {
+		return fmt.Sprint(ids)
+	}
+	return x.tok.Decode(ids, false)
+}
+
 func kinds() []string {
 	var all []string
 	for k := range tries {
@@ -141,10 +181,14 @@ func try(ctx context.Context, c *recipe.Config, reg *registry.Registry, kind, na
 			return err
 		})
 		answer := map[string]any{"ok": v}
+		unread := unreadKeys(kind, lines.Bytes())
 		if part, ok := v.(partly); ok {
 			answer = map[string]any{"ok": part.value, "warning": part.err.Error()}
 		} else if err != nil {
 			answer = map[string]any{"error": err.Error()}
+		}
+		if len(unread) > 0 {
+			answer["unread"] = unread
 		}
 		if err := e.Encode(answer); err != nil {
 			return fmt.Errorf("the answer of %s %s is no JSON: %w", kind, name, err)
@@ -221,14 +265,16 @@ func tryLoss(x *trial, line []byte) (any, error) {
 		if err != nil {
 			return nil, err
 		}
+		b.Decode = x.decode
 		answer, _, err := computeLoss(x, b, states, "grad")
 		return answer, err
 	}
 	var l struct {
-		Logits [][][]float32 `json:"logits"`
-		Labels [][]int32     `json:"labels"`
-		Scale  [][]float32   `json:"loss_scale"`
-		Items  float64       `json:"num_items_in_batch"`
+		Logits [][][]float32    `json:"logits"`
+		Labels [][]int32        `json:"labels"`
+		Scale  [][]float32      `json:"loss_scale"`
+		Items  float64          `json:"num_items_in_batch"`
+		Rows   []map[string]any `json:"rows"`
 	}
 	if err := json.Unmarshal(line, &l); err != nil {
 		return nil, err
@@ -237,7 +283,13 @@ func tryLoss(x *trial, line []byte) (any, error) {
 		return nil, fmt.Errorf("%d sequences of logits and %d of labels, want as many, and some", len(l.Logits), len(l.Labels))
 	}
 	vocab := len(l.Logits[0][0])
-	b := &api.Batch{Items: l.Items}
+	b := &api.Batch{Items: l.Items, Decode: x.decode}
+	if b.Rows = l.Rows; b.Rows == nil {
+		b.Rows = make([]map[string]any, len(l.Logits))
+	}
+	if len(b.Rows) != len(l.Logits) {
+		return nil, fmt.Errorf("%d rows for %d sequences, want one for each", len(b.Rows), len(l.Logits))
+	}
 	var flat []float32
 	for i, seq := range l.Logits {
 		if len(l.Labels[i]) != len(seq) {
@@ -259,7 +311,7 @@ func tryLoss(x *trial, line []byte) (any, error) {
 			if label != api.Ignore && (label < 0 || int(label) >= vocab) {
 				return nil, fmt.Errorf("sequence %d: label %d is outside the vocabulary of %d", i, label, vocab)
 			}
-			b.Labels = append(b.Labels, label)
+			b.IDs, b.Labels = append(b.IDs, max(0, l.Labels[i][t])), append(b.Labels, label)
 			if l.Scale != nil {
 				b.Scale = append(b.Scale, scale)
 			}
@@ -306,18 +358,22 @@ func tryMetric(x *trial, line []byte) (any, error) {
 		return answer, err
 	}
 	var l struct {
-		Preds  [][]int32 `json:"preds"`
-		Labels [][]int32 `json:"labels"`
+		Preds  [][]int32        `json:"preds"`
+		Labels [][]int32        `json:"labels"`
+		Rows   []map[string]any `json:"rows"`
 	}
 	if err := json.Unmarshal(line, &l); err != nil {
 		return nil, err
+	}
+	if l.Rows == nil {
+		l.Rows = make([]map[string]any, len(l.Preds))
 	}
 	metric, err := x.reg.Metric(x.name)
 	if err != nil {
 		return nil, err
 	}
-	if len(l.Preds) != len(l.Labels) {
-		return nil, fmt.Errorf("%d sequences of predictions and %d of labels", len(l.Preds), len(l.Labels))
+	if len(l.Preds) != len(l.Labels) || len(l.Preds) != len(l.Rows) {
+		return nil, fmt.Errorf("%d sequences of predictions, %d of labels and %d rows, want as many of each", len(l.Preds), len(l.Labels), len(l.Rows))
 	}
 	for i, preds := range l.Preds {
 		n := len(preds)
@@ -332,7 +388,10 @@ func tryMetric(x *trial, line []byte) (any, error) {
 			}
 			logits.Float32s()[t*vocab+int(p)] = 1
 		}
-		b := &api.Batch{Labels: append(slices.Clone(l.Labels[i][1:]), api.Ignore), Starts: []int32{0}, Decode: func(ids []int32) string { return fmt.Sprint(ids) }}
+		b := &api.Batch{Labels: append(slices.Clone(l.Labels[i][1:]), api.Ignore), Starts: []int32{0}, Rows: l.Rows[i : i+1], Decode: x.decode}
+		for _, label := range l.Labels[i] {
+			b.IDs = append(b.IDs, max(0, label))
+		}
 		if err := metric.Add(api.LogitsOutput(api.Const(logits)), b); err != nil {
 			return nil, err
 		}
@@ -477,6 +536,7 @@ type resultLine struct {
 
 func tryCallback(x *trial, line []byte) (any, error) {
 	var l struct {
+		Losses  []float64 `json:"losses"`
 		Metrics []float64 `json:"metrics"`
 	}
 	if err := json.Unmarshal(line, &l); err != nil {
@@ -485,6 +545,9 @@ func tryCallback(x *trial, line []byte) (any, error) {
 	c, err := x.reg.Callback(x.name)
 	if err != nil {
 		return nil, err
+	}
+	if l.Losses != nil {
+		return hookSteps(c, l.Losses)
 	}
 	stops := []string{}
 	for i := range l.Metrics {
@@ -499,19 +562,50 @@ func tryCallback(x *trial, line []byte) (any, error) {
 	return stops, nil
 }
 
+// wishes are what a callback wants after a step, and what it adds to the log.
+type wishes struct {
+	Stop      string             `json:"stop,omitempty"`
+	StopEpoch bool               `json:"stop_epoch,omitempty"`
+	Log       bool               `json:"log,omitempty"`
+	Evaluate  bool               `json:"evaluate,omitempty"`
+	Save      bool               `json:"save,omitempty"`
+	Logs      map[string]float64 `json:"logs,omitempty"`
+}
+
+// hookSteps calls the hooks of a run with these losses that logs every step, up
+// to where the callback ends it.
+func hookSteps(c *api.Callback, losses []float64) (all []wishes, err error) {
+	s := &api.State{MaxSteps: len(losses), Model: smallModel(), Logs: map[string]float64{}}
+	call := func(hooks ...func(*api.State) error) {
+		for _, f := range hooks {
+			if f != nil && err == nil {
+				err = f(s)
+			}
+		}
+	}
+	call(c.OnInitEnd, c.OnTrainBegin, c.OnEpochBegin)
+	for i, loss := range losses {
+		call(c.OnStepBegin)
+		s.Loss = loss
+		call(c.OnPreOptimizerStep, c.OnOptimizerStep)
+		s.Step, s.Epoch = i+1, float64(i+1)/float64(len(losses))
+		call(c.OnStepEnd, c.OnLog)
+		all = append(all, wishes{s.Stop, s.StopEpoch, s.Log, s.Evaluate, s.Save, s.Logs})
+		s.Log, s.Evaluate, s.Save, s.Logs = false, false, false, map[string]float64{}
+		if err != nil || s.Stop != "" || s.StopEpoch {
+			break
+		}
+	}
+	call(c.OnEpochEnd, c.OnTrainEnd)
+	return all, err
+}
+
 func tryTuner(x *trial, _ []byte) (any, error) {
 	t, err := x.reg.Tuner(x.name)
 	if err != nil {
 		return nil, err
 	}
-	m := &api.Model{Type: "llama", Layers: 1}
-	for _, l := range []api.Linear{{Name: "q_proj", Part: api.AttnQuery, In: 8, Out: 8}, {Name: "k_proj", Part: api.AttnKey, In: 8, Out: 4},
-		{Name: "v_proj", Part: api.AttnValue, In: 8, Out: 4}, {Name: "o_proj", Part: api.AttnOut, In: 8, Out: 8},
-		{Name: "gate_proj", Part: api.MLPGate, In: 8, Out: 16}, {Name: "up_proj", Part: api.MLPUp, In: 8, Out: 16}, {Name: "down_proj", Part: api.MLPDown, In: 16, Out: 8}} {
-		l.Weight = api.NewParam("model.layers.0."+l.Name+".weight", api.Full(0.1, l.Out, l.In))
-		l.Name = "model.layers.0." + l.Name
-		m.Params, m.Linears = append(m.Params, l.Weight), append(m.Linears, &l)
-	}
+	m := smallModel()
 	if err := t.Prepare(m); err != nil {
 		return nil, err
 	}
@@ -520,4 +614,17 @@ func tryTuner(x *trial, _ []byte) (any, error) {
 		trained[p.Name] = p.Shape()
 	}
 	return trained, nil
+}
+
+// smallModel has one layer of each part of a decoder.
+func smallModel() *api.Model {
+	m := &api.Model{Type: "llama", Layers: 1}
+	for _, l := range []api.Linear{{Name: "q_proj", Part: api.AttnQuery, In: 8, Out: 8}, {Name: "k_proj", Part: api.AttnKey, In: 8, Out: 4},
+		{Name: "v_proj", Part: api.AttnValue, In: 8, Out: 4}, {Name: "o_proj", Part: api.AttnOut, In: 8, Out: 8},
+		{Name: "gate_proj", Part: api.MLPGate, In: 8, Out: 16}, {Name: "up_proj", Part: api.MLPUp, In: 8, Out: 16}, {Name: "down_proj", Part: api.MLPDown, In: 16, Out: 8}} {
+		l.Weight = api.NewParam("model.layers.0."+l.Name+".weight", api.Full(0.1, l.Out, l.In))
+		l.Name = "model.layers.0." + l.Name
+		m.Params, m.Linears = append(m.Params, l.Weight), append(m.Linears, &l)
+	}
+	return m
 }

@@ -74,7 +74,7 @@ func generatedBatch(line []byte) *api.Batch {
 	if json.Unmarshal(line, &l) != nil || l.Prediction == nil || l.Label == nil {
 		return nil
 	}
-	return &api.Batch{Rows: []map[string]any{{"response": *l.Prediction, "labels": *l.Label}}}
+	return &api.Batch{IDs: []int32{0}, Labels: []int32{api.Ignore}, Starts: []int32{0}, Rows: []map[string]any{{"response": *l.Prediction, "labels": *l.Label}}}
 }
 
 // metricOf returns the result of a metric of judged states or of generated answers,
@@ -84,17 +84,18 @@ func metricOf(x *trial, line []byte) (map[string]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := (*api.Output)(nil)
-	if b != nil {
-		out = api.LogitsOutput(api.Const(states))
-	} else if b = generatedBatch(line); b == nil {
-		return nil, nil
+	if b == nil {
+		if b = generatedBatch(line); b == nil {
+			return nil, nil
+		}
+		states = api.Full(0, 1, 1)
 	}
+	b.Decode = x.decode
 	metric, err := x.reg.Metric(x.name)
 	if err != nil {
 		return nil, err
 	}
-	if err := metric.Add(out, b); err != nil {
+	if err := metric.Add(api.LogitsOutput(api.Const(states)), b); err != nil {
 		return nil, err
 	}
 	return metric.Result()

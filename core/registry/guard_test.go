@@ -387,7 +387,10 @@ func TestResults(t *testing.T) {
 		}},
 		PRMs: api.PRMs{"x": func(*api.Args) (api.PRM, error) {
 			return api.PRMFunc(func(context.Context, []api.Completion) ([][]float64, error) { return nil, context.Canceled }), nil
+		}, "y": func(*api.Args) (api.PRM, error) {
+			return api.PRMFunc(func(context.Context, []api.Completion) ([][]float64, error) { return [][]float64{{1}, {}}, nil }), nil
 		}},
+		Metrics: api.Metrics{"x": func(*api.Args) (api.Metric, error) { return measures{"loss": 1}, nil }},
 		Callbacks: api.Callbacks{"x": func(*api.Args) (*api.Callback, error) {
 			return &api.Callback{
 				OnSave: func(*api.State) error { return context.Canceled },
@@ -417,6 +420,12 @@ func TestResults(t *testing.T) {
 	prm, _ := r.PRM("x")
 	_, err = prm.Score(context.Background(), make([]api.Completion, 3))
 	wantError(t, err, "prm x (plugins/focal.so): context canceled")
+	prm, _ = r.PRM("y")
+	_, err = prm.Score(context.Background(), make([]api.Completion, 2))
+	wantError(t, err, "prm y (plugins/focal.so): completion 1 has no reward, want one for each step or one for the whole; NaN is no opinion")
+	m, _ := r.Metric("x")
+	_, err = m.Result()
+	wantError(t, err, "metric x (plugins/focal.so): Result has a measurement named loss, as the evaluation's own is; want another name")
 	c, _ := r.Callback("x")
 	if c.OnLog != nil || c.OnTrainEnd != nil {
 		t.Error("hooks that the callback does not have are there")
@@ -431,6 +440,56 @@ func TestResults(t *testing.T) {
 	a, _ := r.AgentTemplate("x")
 	if got, err := a.ParseCalls("f() g("); len(got) != 1 || err == nil {
 		t.Errorf("what was understood is lost: %v, %v", got, err)
+	}
+}
+
+type measures map[string]float64
+
+func (measures) Add(*api.Output, *api.Batch) error     { return nil }
+func (m measures) Result() (map[string]float64, error) { return m, nil }
+
+type prepares func(*api.Model)
+
+func (p prepares) Prepare(m *api.Model) error { p(m); return nil }
+
+// TestTunedModel has tuners leave a model behind that cannot be gone on with.
+func TestTunedModel(t *testing.T) {
+	for _, c := range []struct {
+		prepare prepares
+		want    string
+	}{
+		{func(m *api.Model) { m.AddParam("p", 1, 1); m.AddParam("p", 1, 1) },
+			"two parameters are named p, and a checkpoint keeps one; want names of their own, such as a layer's with more behind it"},
+		{func(m *api.Model) {
+			m.Linears[0].Wrap(func(x *api.Var, next api.Forward) *api.Var { return next(x).Transpose() })
+		}, "what it wraps around l returned shape (4, 3), want (3, 4)"},
+		{func(m *api.Model) {
+			m.Linears[0].Wrap(func(x *api.Var, next api.Forward) *api.Var { return nil })
+		}, "what it wraps around l returned nil, want shape (3, 4)"},
+		{func(m *api.Model) {
+			m.Linears[0].Wrap(func(x *api.Var, next api.Forward) *api.Var { return next(x).Scale(2) })
+		}, ""},
+	} {
+		r := registry.New(api.Args{}, nil)
+		add(t, r, plugin, api.Exports{Tuners: api.Tuners{"x": func(*api.Args) (api.Tuner, error) { return c.prepare, nil }}})
+		tuner, err := r.Tuner("x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := api.NewParam("l.weight", api.Full(1, 4, 2))
+		m := &api.Model{Params: []*api.Param{w}, Linears: []*api.Linear{{Name: "l", In: 2, Out: 4, Weight: w}}}
+		err = r.Guard(func() error {
+			err := tuner.Prepare(m)
+			if err == nil {
+				m.Linears[0].Forward(api.Const(api.Full(1, 3, 2)))
+			}
+			return err
+		})
+		want := "<nil>"
+		if c.want != "" {
+			want = "tuner x (plugins/focal.so): " + c.want
+		}
+		wantError(t, err, want)
 	}
 }
 

@@ -1,6 +1,10 @@
 package registry
 
-import "swiftgo/api"
+import (
+	"errors"
+
+	"swiftgo/api"
+)
 
 // Metric constructs the metric of that name; each evaluation wants its own. Its
 // Result may return ErrDisabled.
@@ -24,6 +28,9 @@ func (m *guardedMetric) Add(out *api.Output, b *api.Batch) error {
 func (m *guardedMetric) Result() (values map[string]float64, err error) {
 	err = m.x.guard("Result", func() error {
 		values, err = m.metric.Result()
+		if _, ok := values["loss"]; ok && err == nil {
+			return errors.New("Result has a measurement named loss, as the evaluation's own is; want another name")
+		}
 		return err
 	})
 	return values, err

@@ -251,13 +251,17 @@ func (r *Registry) find(kind, name string) (*extension, error) {
 		}
 		there = append(there, e.Name)
 	}
+	guess := didYouMean(name, names)
+	if guess == "" {
+		guess = "; if a plugin has it, that belongs into --plugins_dir"
+	}
 	switch len(there) {
 	case 0:
-		return nil, fmt.Errorf("no %s %q; there are none: want a plugin that has one", kind, name)
+		return nil, fmt.Errorf("no %s %q; there are none%s", kind, name, guess)
 	case 1:
-		return nil, fmt.Errorf("no %s %q; there is %s%s", kind, name, there[0], didYouMean(name, names))
+		return nil, fmt.Errorf("no %s %q; there is %s%s", kind, name, there[0], guess)
 	}
-	return nil, fmt.Errorf("no %s %q; there are %s%s", kind, name, strings.Join(there, ", "), didYouMean(name, names))
+	return nil, fmt.Errorf("no %s %q; there are %s%s", kind, name, strings.Join(there, ", "), guess)
 }
 
 // Own returns the settings of extensions that were given, by name.

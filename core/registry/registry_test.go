@@ -60,9 +60,9 @@ func TestUnknownNames(t *testing.T) {
 	}{
 		{"loss", "focl", `no loss "focl"; there are cross_entropy, focal (plugins/focal.so), remember; did you mean focal?`},
 		{"loss", "Focal", `no loss "Focal"; there are cross_entropy, focal (plugins/focal.so), remember; did you mean focal?`},
-		{"loss", "dice", `no loss "dice"; there are cross_entropy, focal (plugins/focal.so), remember`},
-		{"tuner", "lora", `no tuner "lora"; there is full`},
-		{"orm", "math", `no orm "math"; there are none: want a plugin that has one`},
+		{"loss", "dice", `no loss "dice"; there are cross_entropy, focal (plugins/focal.so), remember; if a plugin has it, that belongs into --plugins_dir`},
+		{"tuner", "lora", `no tuner "lora"; there is full; if a plugin has it, that belongs into --plugins_dir`},
+		{"orm", "math", `no orm "math"; there are none; if a plugin has it, that belongs into --plugins_dir`},
 		{"loss", "focal", "<nil>"},
 	} {
 		wantError(t, r.Has(c.kind, c.name), c.want)
@@ -70,7 +70,7 @@ func TestUnknownNames(t *testing.T) {
 	_, err := r.Loss("focl")
 	wantError(t, err, r.Has("loss", "focl").Error())
 	_, _, err = r.Optimizer("sgd", nil, 1)
-	wantError(t, err, `no optimizer "sgd"; there are none: want a plugin that has one`)
+	wantError(t, err, `no optimizer "sgd"; there are none; if a plugin has it, that belongs into --plugins_dir`)
 }
 
 func TestDuplicates(t *testing.T) {

@@ -22,7 +22,15 @@ func (r *Registry) PRM(name string) (api.PRM, error) {
 	if err != nil {
 		return nil, err
 	}
-	return api.PRMFunc(guardScore(x, m.Score)), nil
+	return api.PRMFunc(guardScore(x, func(ctx context.Context, cs []api.Completion) ([][]float64, error) {
+		rewards, err := m.Score(ctx, cs)
+		for i, steps := range rewards {
+			if err == nil && len(steps) == 0 {
+				return nil, fmt.Errorf("completion %d has no reward, want one for each step or one for the whole; NaN is no opinion", i)
+			}
+		}
+		return rewards, err
+	})), nil
 }
 
 func guardScore[R any](x *extension, score func(context.Context, []api.Completion) ([]R, error)) func(context.Context, []api.Completion) ([]R, error) {

@@ -39,6 +39,7 @@ func (g *guardedTuner) Prepare(m *api.Model) error {
 		if err := g.tuner.Prepare(m); err != nil {
 			return err
 		}
+		g.checkWraps(m)
 		return checkModel(m)
 	})
 }
@@ -146,17 +147,46 @@ func (g *guardedSaver) Load(m *api.Model, a *api.Adapter) error {
 		if err := g.saver.Load(m, a); err != nil {
 			return err
 		}
+		g.checkWraps(m)
 		return checkModel(m)
 	})
+}
+
+// checkWraps puts around the layers that a plugin's tuner has wrapped what sees
+// to it that the model can go on with the result.
+func (g *guardedTuner) checkWraps(m *api.Model) {
+	if g.x.File == "" {
+		return
+	}
+	for _, l := range m.Linears {
+		if !l.Wrapped() {
+			continue
+		}
+		l.Wrap(func(x *api.Var, next api.Forward) *api.Var {
+			y, want := next(x), tensor.Shape{x.Shape()[0], l.Out}
+			if y == nil {
+				panic(&ExtensionError{g.x.Entry, fmt.Errorf("what it wraps around %s returned nil, want shape %v", l.Name, want)})
+			}
+			if !y.Shape().Eq(want) {
+				panic(&ExtensionError{g.x.Entry, fmt.Errorf("what it wraps around %s returned shape %v, want %v", l.Name, y.Shape(), want)})
+			}
+			return y
+		})
+	}
 }
 
 // checkModel returns an error if a tuner has left something in m that cannot be
 // computed with.
 func checkModel(m *api.Model) error {
+	named := map[string]*api.Param{}
 	for i, p := range m.Params {
 		if p == nil || p.Var == nil || p.Value() == nil {
 			return fmt.Errorf("parameter %d of the model is nil", i)
 		}
+		if q := named[p.Name]; q != nil && q != p {
+			return fmt.Errorf("two parameters are named %s, and a checkpoint keeps one; want names of their own, such as a layer's with more behind it", p.Name)
+		}
+		named[p.Name] = p
 		_, host := p.Value().Engine().(api.Engine) // which keeps frozen weights as it likes
 		if p.Value().Dtype() != tensor.Float32 && !host {
 			return fmt.Errorf("parameter %s is of %v, want float32", p.Name, p.Value().Dtype())

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -47,6 +48,7 @@ type Trainer struct {
 	state     api.State
 	bestIsNew bool // whether the last evaluation was the best so far
 	updating  bool // the weights are between two steps
+	flows     bool // a gradient has reached what is trained
 	tokens    int  // since the last log
 	logged    time.Time
 	right     int // tokens predicted right since the last log
@@ -99,6 +101,7 @@ type Every struct {
 func (t *Trainer) Run(ctx context.Context) error {
 	s := &t.state
 	s.MaxSteps, s.Model, s.HasEval = t.Steps, t.Model.Model, t.Eval != nil
+	s.Logs = map[string]float64{}
 	t.logged = time.Now()
 	began := t.logged
 	if err := t.call("OnInitEnd", func(c Callback) hook { return c.OnInitEnd }); err != nil {
@@ -205,6 +208,9 @@ func (t *Trainer) step(epoch, index int) error {
 			}
 		}
 	}
+	if !t.flows && items > 0 {
+		return fmt.Errorf("step %d: %s: no gradient flows from the loss into what is trained; want a loss made of Output's Logits, Hidden or CrossEntropy, not of Data or Detach, and a tuner whose parameters take part in a layer, by Wrap", s.Step+1, t.LossName)
+	}
 	s.GradNorm = t.clip()
 	s.LearningRate = t.Schedule(s.Step)
 	sound := finite(s.Loss) && finite(s.GradNorm)
@@ -239,6 +245,9 @@ func (t *Trainer) unsound(epoch, index int) error {
 		return err
 	}
 	rows := strings.Join(sources, ", ")
+	if name := t.broken(); name != "" && t.NaNPolicy != "log" {
+		return fmt.Errorf("step %d: the loss is %g, as there are values in %s that are no numbers since an earlier step; go on from a checkpoint before it with a lower --learning_rate, or mend the optimizer", s.Step+1, s.Loss, name)
+	}
 	switch t.NaNPolicy {
 	case "skip":
 		slog.Warn("a step is left out, as its loss or gradient is no number", "step", s.Step+1, "loss", s.Loss, "grad_norm", s.GradNorm, "rows", rows)
@@ -248,6 +257,18 @@ func (t *Trainer) unsound(epoch, index int) error {
 		return fmt.Errorf("step %d: the loss is %g and the gradient norm %g; the parameters are as before the step; lower --learning_rate, or look at its rows: %s; --nan_policy skip leaves such steps out", s.Step+1, s.Loss, s.GradNorm, rows)
 	}
 	return nil
+}
+
+// broken returns the name of a parameter that holds what is no number, or "".
+func (t *Trainer) broken() string {
+	for _, p := range t.Model.Trainable() {
+		for _, x := range p.Data() {
+			if !finite(float64(x)) {
+				return p.Name
+			}
+		}
+	}
+	return ""
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
@@ -293,6 +314,8 @@ func (t *Trainer) microBatch(b *api.Batch, share float64) (float64, error) {
 			return 0, err
 		}
 	}
+	// A single value may have found nothing to compare; values per token depend on the model.
+	t.flows = t.flows || loss.Needs() || perToken.Shape().TotalSize() != len(b.Labels)
 	right, counted := t.Model.Hits()
 	t.right, t.counted, t.tokens = t.right+right, t.counted+counted, t.tokens+len(b.IDs)
 	return float64(loss.Data()[0]), nil
@@ -415,7 +438,7 @@ func (t *Trainer) trainLogs() map[string]float64 {
 
 func (t *Trainer) log(values map[string]float64) error {
 	s := &t.state
-	s.Logs = values
+	maps.Copy(s.Logs, values) // beside what hooks have put there since the last line
 	if err := t.call("OnLog", func(c Callback) hook { return c.OnLog }); err != nil {
 		return err
 	}
@@ -424,5 +447,7 @@ func (t *Trainer) log(values map[string]float64) error {
 		line[k] = v
 	}
 	s.LogHistory = append(s.LogHistory, line)
-	return t.Report.Log(s.Step, s.Logs)
+	logs := s.Logs
+	s.Logs = map[string]float64{}
+	return t.Report.Log(s.Step, logs)
 }

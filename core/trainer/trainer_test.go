@@ -461,6 +461,67 @@ func TestWrongShape(t *testing.T) {
 	}
 }
 
+// TestNoGradient has a loss that is made of numbers, which no gradient leaves. A
+// single value may be such a one where there is nothing to compare.
+func TestNoGradient(t *testing.T) {
+	for n, want := range map[int]string{87: "step 1: flat: no gradient flows from the loss into what is trained", 1: ""} {
+		m, ref := load(t, "qwen2")
+		tr := newTrainer(t, m, batches{ref, 1}, 2, 0)
+		tr.LossName = "flat"
+		tr.Loss = api.LossFunc(func(*api.Output, *api.Batch) (*api.Var, error) { return api.Const(api.Full(1, n)), nil })
+		err := tr.Run(context.Background())
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%d constant values: %v, want %q", n, err, want)
+		}
+	}
+}
+
+// spoils is an optimizer that divides by 0.
+type spoils struct{ m *api.Model }
+
+func (o spoils) Step(float64) error {
+	o.m.Params[1].Update(func(w, _ []float32) { w[0] = float32(math.NaN()) })
+	return nil
+}
+
+// TestBrokenWeights sees an optimizer told from rows and rates as what a loss of
+// NaN comes from.
+func TestBrokenWeights(t *testing.T) {
+	for _, policy := range []string{"stop", "skip"} {
+		m, ref := load(t, "qwen2")
+		tr := newTrainer(t, m, batches{ref, 1}, 3, 0)
+		tr.NaNPolicy, tr.Optimizer = policy, spoils{m.Model}
+		err := tr.Run(context.Background())
+		if err == nil || !strings.Contains(err.Error(), "step 2: the loss is NaN, as there are values in "+m.Params[1].Name) {
+			t.Errorf("%s: %v", policy, err)
+		}
+	}
+}
+
+// TestLogs has a hook between two lines of the log say something for the next one.
+func TestLogs(t *testing.T) {
+	m, ref := load(t, "qwen2")
+	tr := newTrainer(t, m, batches{ref, 1}, 4, 0)
+	tr.LoggingSteps = 2
+	tr.Callbacks = []trainer.Callback{{Name: "says", Callback: &api.Callback{OnStepEnd: func(s *api.State) error {
+		if s.Step < 3 {
+			s.Logs["mine"] += 2
+			s.Logs["loss"] = -1 // not the hook's to say
+		}
+		return nil
+	}}}}
+	if err := tr.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	h := tr.State().LogHistory
+	if len(h) != 2 || h[0]["mine"] != 4 || h[0]["loss"] < 0 {
+		t.Fatalf("the log is %v", h)
+	}
+	if _, ok := h[1]["mine"]; ok {
+		t.Errorf("what was said once is said again: %v", h[1])
+	}
+}
+
 // TestSeveralCallbacks sees the hooks of several callbacks called in their order,
 // and each one's wish fulfilled: an evaluation, a line of the log, a checkpoint,
 // the end.
@@ -559,15 +620,16 @@ func TestMaxWallTime(t *testing.T) {
 func TestPenalty(t *testing.T) {
 	for _, accumulate := range []int{1, 3} {
 		m, ref := load(t, "llama")
-		m.Freeze()
-		p := m.AddParam("p", 0.5, 1)
 		tr := newTrainer(t, m, batches{ref, accumulate}, 1, 0)
 		base := 0.0
+		tr.Schedule = api.Constant(0, 0)
 		tr.Penalty = func() (*api.Var, error) { return nil, nil }
 		if err := tr.Run(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 		base = tr.State().Loss
+		m.Freeze()
+		p := m.AddParam("p", 0.5, 1)
 		tr = newTrainer(t, m, batches{ref, accumulate}, 1, 0)
 		tr.Penalty = func() (*api.Var, error) { return p.Mul(p.Var).Scale(3), nil }
 		if err := tr.Run(context.Background()); err != nil {

@@ -163,6 +163,8 @@ func (b *building) explain(err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
+	case strings.Contains(text, "does not contain package swiftgo/"):
+		return fmt.Errorf("%s; of swiftgo a plugin may import swiftgo/api, and in its tests swiftgo/api/apitest", text)
 	case strings.Contains(text, "no Go files in"):
 		return errEmpty
 	case strings.Contains(text, "module lookup disabled by GOPROXY=off"):
