@@ -118,7 +118,7 @@ func Infer(ctx context.Context, c Config, o InferOptions, reg *registry.Registry
 		return nil, err
 	}
 	defer rows.Close()
-	a, err := alone(&c, reg)
+	a, err := alone(&c, writes, reg)
 	if err != nil {
 		return nil, err
 	}
