@@ -274,3 +274,29 @@ func TestLocalJudge(t *testing.T) {
 		}
 	}
 }
+
+// TestRerankerJudges trains a reranker with a head of its own, which gives the
+// documents of each query how likely they belong to it.
+func TestRerankerJudges(t *testing.T) {
+	rows, out := judged(t, 20, true), filepath.Join(t.TempDir(), "out")
+	must(t, sft("llama", rows, out, "--task_type", "reranker", "--loss_type", "listwise_reranker", "--tuner_type", "full", "--learning_rate", "2e-3", "--max_steps", "20")...)
+	first := 0
+	all, _ := verdicts(t, rows, "--model", filepath.Join(out, "checkpoint-20"))
+	for i, v := range all {
+		likely, _ := v.Response.([]any)
+		if len(likely) != 3 || len(v.Logits) != 3 {
+			t.Fatalf("row %d: %+v, want one number for each document", i, v)
+		}
+		for k, x := range v.Logits {
+			if got, _ := likely[k].(float64); math.Abs(got-1/(1+math.Exp(-x))) > 1e-6 {
+				t.Errorf("row %d: document %d has the logit %g and is likely by %v", i, k, x, likely[k])
+			}
+		}
+		if v.Logits[0] > max(v.Logits[1], v.Logits[2]) {
+			first++
+		}
+	}
+	if len(all) != 20 || first < 15 {
+		t.Errorf("of %d queries %d have the document that belongs to them first", len(all), first)
+	}
+}

@@ -53,7 +53,7 @@ func (l Labels) class(value any) bool {
 }
 
 func (l Labels) bad(value any) error {
-	return bad("bad label", "label is %v, want %s", value, l.want())
+	return bad("bad label", "label is %v, want %s: --problem_type is %s", value, l.want(), l.Problem)
 }
 
 func (l Labels) want() string {

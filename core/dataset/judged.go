@@ -88,6 +88,24 @@ func (e *encoding) judged(row *Row) ([]*Sequence, error) {
 	return all, nil
 }
 
+// Documents returns what a reranker reads of a row: its positive documents and
+// then the negative ones, each after the query. There are none in a row without
+// those columns.
+func (r *Row) Documents() ([]*template.Conversation, error) {
+	var all []*template.Conversation
+	columns := maps.Clone(r.Columns)
+	for _, name := range []string{"positive_messages", "negative_messages"} {
+		documents, err := takeConversations(columns, name)
+		if err != nil {
+			return nil, err
+		}
+		for _, messages := range documents {
+			all = append(all, &template.Conversation{Messages: slices.Concat(r.Messages, messages), Tools: r.Tools})
+		}
+	}
+	return all, nil
+}
+
 // unlabelled returns a conversation of a row as a sequence that no token of is
 // trained on.
 func (e *encoding) unlabelled(c *template.Conversation, row *Row, columns map[string]any) (*Sequence, error) {

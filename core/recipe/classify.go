@@ -13,15 +13,18 @@ import (
 	"swiftgo/core/dataset"
 	"swiftgo/core/model"
 	"swiftgo/core/registry"
+	"swiftgo/core/template"
 )
 
-// Verdict is one line of the results of a model with a classification head.
-type Verdict struct {
+// verdict is one line of the results of a model with a classification head.
+type verdict struct {
 	Response any            `json:"response"` // a class, a list of classes, a number, or a list of numbers
 	Labels   any            `json:"labels,omitempty"`
 	Logits   []float32      `json:"logits"`
 	Logprobs *classLogprobs `json:"logprobs"` // null for numbers
-	Messages []api.Message  `json:"messages"` // what was read
+	Messages []api.Message  `json:"messages"` // what was read, but for the documents of a query
+
+	texts [][]int32
 }
 
 // classLogprobs are the log probabilities of classes, as ms-swift has them.
@@ -76,26 +79,28 @@ func classify(ctx context.Context, c *Config, o InferOptions, reg *registry.Regi
 	}
 	defer results.Close()
 	r := &Inference{metric: o.Metric}
-	var texts [][]int32
-	var lines []Verdict
+	var lines []*verdict
 	flush := func() error {
-		err := reg.Guard(func() error {
-			for i, logits := range m.Scores(texts, o.MaxBatchSize) {
-				lines[i].judge(logits, h.Problem, c.TaskType, o.Logprobs)
-			}
-			return nil
-		})
+		var texts [][]int32
 		for _, v := range lines {
-			if err == nil {
-				err = results.write(v)
+			texts = append(texts, v.texts...)
+		}
+		var logits [][]float32
+		err := reg.Guard(func() error { logits = m.Scores(texts, o.MaxBatchSize); return nil })
+		for _, v := range lines {
+			if err != nil {
+				return err
 			}
+			v.judge(logits[:len(v.texts)], h.Problem, c.TaskType, o.Logprobs)
+			logits = logits[len(v.texts):]
 			if r.Answers++; v.Labels != nil {
 				if r.Labelled++; same(v.Response, v.Labels) {
 					r.Right++
 				}
 			}
+			err = results.write(v)
 		}
-		texts, lines = nil, nil
+		lines = nil
 		return err
 	}
 	for i := range rows.Len() {
@@ -106,11 +111,7 @@ func classify(ctx context.Context, c *Config, o InferOptions, reg *registry.Regi
 		if err != nil {
 			return nil, err
 		}
-		v := Verdict{Messages: messages(&row.Conversation)}
-		ids, err := a.enc.Text(&row.Conversation)
-		if label := row.Columns["label"]; err == nil && label != nil && c.TaskType == seqCls {
-			v.Labels, err = labels.Read(label)
-		}
+		v, err := readRow(row, a, c.TaskType, labels)
 		if err != nil {
 			if err = fmt.Errorf("%s: %w", row.Source, err); c.Strict {
 				return nil, err
@@ -119,7 +120,7 @@ func classify(ctx context.Context, c *Config, o InferOptions, reg *registry.Regi
 			r.LeftOut++
 			continue
 		}
-		if texts, lines = append(texts, ids), append(lines, v); len(texts) >= 4*o.MaxBatchSize {
+		if lines = append(lines, v); len(lines) >= 4*o.MaxBatchSize {
 			if err := flush(); err != nil {
 				return nil, err
 			}
@@ -128,14 +129,48 @@ func classify(ctx context.Context, c *Config, o InferOptions, reg *registry.Regi
 	return r, flush()
 }
 
-// judge fills in what logits say: as ms-swift, the likeliest class, the classes at
-// least as likely as not, the numbers, or of a reranker the probability.
-func (v *Verdict) judge(logits []float32, problem, task string, top int) {
+// readRow returns what is to be judged of a row: the conversation, or for a
+// reranker the documents of a query, where the row has any.
+func readRow(row *dataset.Row, a *answering, task string, labels dataset.Labels) (*verdict, error) {
+	v := &verdict{Messages: messages(&row.Conversation)}
+	read := []*template.Conversation{&row.Conversation}
+	var err error
+	switch label := row.Columns["label"]; {
+	case task == seqCls && label != nil:
+		v.Labels, err = labels.Read(label)
+	case task == reranker:
+		var documents []*template.Conversation
+		if documents, err = row.Documents(); len(documents) > 0 {
+			read = documents
+		}
+	}
+	for _, talk := range read {
+		if err != nil {
+			return nil, err
+		}
+		var ids []int32
+		ids, err = a.enc.Text(talk)
+		v.texts = append(v.texts, ids)
+	}
+	return v, err
+}
+
+// judge fills in what the logits of the texts say: as ms-swift, the likeliest
+// class, the classes at least as likely as not, the numbers, or of a reranker how
+// likely it is that each document belongs to the query.
+func (v *verdict) judge(rows [][]float32, problem, task string, top int) {
+	logits := slices.Concat(rows...)
 	v.Logits = logits
 	var probs []float64 // logarithms
 	switch {
 	case task == reranker:
-		v.Response = 1 / (1 + math.Exp(-float64(logits[0])))
+		var likely []float64
+		for _, x := range logits {
+			likely = append(likely, 1/(1+math.Exp(-float64(x))))
+		}
+		if v.Response = likely; len(likely) == 1 {
+			v.Response = likely[0]
+		}
 		return
 	case problem == model.Regression && len(logits) == 1:
 		v.Response = logits[0]

@@ -1,8 +1,10 @@
 package recipe
 
 import (
+	"bytes"
 	"io"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -86,6 +88,15 @@ func TestHead(t *testing.T) {
 			}
 			if err := checkpoint.ReadJSON(filepath.Join(dir, adapterConfig), &config); err != nil || config.TaskType != "SEQ_CLS" || !slices.Equal(config.Modules, k.modules) {
 				t.Errorf("adapter_config.json: %+v, %v, want SEQ_CLS and %v", config, err, k.modules)
+			}
+			if k.own["use_dora"] != nil { // as PEFT itself writes it
+				text, err := os.ReadFile(filepath.Join(dir, adapterConfig))
+				if err == nil {
+					err = os.WriteFile(filepath.Join(dir, adapterConfig), bytes.Replace(text, []byte(`"score"`), []byte(`"classifier", "score"`), 1), 0o666)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
 			}
 			from := dir
 			if k.own["init_weights"] == "pissa" {
