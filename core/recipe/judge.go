@@ -39,6 +39,9 @@ func newJudge(flag, dir string, c *Config, reg *registry.Registry) (*judge, erro
 		own.Model, own.Adapters = "", []string{dir}
 	}
 	err := own.FromCheckpoint(map[string]map[string]any{})
+	if err == nil && own.Model == "" {
+		err = fmt.Errorf("neither args.json nor %s says which model the adapter is for; want a checkpoint that does, or one merged by export", adapterConfig)
+	}
 	if err != nil {
 		return nil, j.fails(err)
 	}
