@@ -117,6 +117,14 @@ func TestClassifier(t *testing.T) {
 				if _, said = verdicts(t, rows, append(flags, "--metric", "acc")...); !strings.Contains(said, "30 answers, acc ") {
 					t.Error(said)
 				}
+				odd := write(t, "odd.jsonl", `{"query": "say 1", "label": "good"}`+"\n"+`{"query": "say 2", "label": 2}`+"\n"+`{"query": "say 3"}`+"\n")
+				judged, _ := verdicts(t, odd, flags...)
+				if len(judged) != 3 || judged[0].Labels != "good" || judged[1].Labels != 2.0 || judged[2].Labels != nil {
+					t.Errorf("rows with odd labels: %+v", judged)
+				}
+				if _, said = verdicts(t, odd, append(flags, "--metric", "acc")...); !strings.Contains(said, "2 answers, 1 rows left out, acc ") {
+					t.Error(said)
+				}
 			}
 			var config struct {
 				Architectures []string

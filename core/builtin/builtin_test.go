@@ -61,7 +61,8 @@ func kind[T any](t *testing.T, exports map[string]T, check func(testing.TB, T, .
 	}
 }
 
-// vectors reads a file of the folder testdata, which ms-swift's own code made.
+// vectors reads a file of the folder testdata, which ms-swift's own code made, or
+// PyTorch.
 func vectors(t testing.TB, name string, v any) {
 	t.Helper()
 	text, err := os.ReadFile("testdata/" + name)

@@ -53,6 +53,14 @@ func classify(ctx context.Context, c *Config, o InferOptions, reg *registry.Regi
 	if o.ORM != "" || len(o.StopWords) > 0 {
 		return nil, errors.New("--orm_model and --stop_words are for what a model writes, and this one has a classification head; want --metric acc")
 	}
+	conf, err := c.modelConfig()
+	if err != nil {
+		return nil, err
+	}
+	h := conf.Classes
+	if o.Metric == "acc" && h.Problem == model.Regression {
+		return nil, fmt.Errorf("--metric acc counts classes that are right, and the problem_type of the model is %s", h.Problem)
+	}
 	read, err := c.rows(nil)
 	if err != nil {
 		return nil, err
@@ -68,11 +76,6 @@ func classify(ctx context.Context, c *Config, o InferOptions, reg *registry.Regi
 		return nil, err
 	}
 	m := a.models[0]
-	h := m.Config.Classes
-	if o.Metric == "acc" && h.Problem == model.Regression {
-		return nil, fmt.Errorf("--metric acc counts classes that are right, and the problem_type of the model is %s", h.Problem)
-	}
-	labels := dataset.Labels{N: h.N, Problem: h.Problem}
 	results, err := openResults(o.ResultPath)
 	if err != nil {
 		return nil, err
@@ -111,7 +114,12 @@ func classify(ctx context.Context, c *Config, o InferOptions, reg *registry.Regi
 		if err != nil {
 			return nil, err
 		}
-		v, err := readRow(row, a, c.TaskType, labels)
+		v, err := readRow(row, a, c.TaskType)
+		if label := row.Columns["label"]; err == nil && label != nil && c.TaskType == seqCls {
+			if v.Labels, err = (dataset.Labels{N: h.N, Problem: h.Problem}).Read(label); err != nil && o.Metric == "" {
+				v.Labels, err = label, nil // nobody compares it
+			}
+		}
 		if err != nil {
 			if err = fmt.Errorf("%s: %w", row.Source, err); c.Strict {
 				return nil, err
@@ -131,28 +139,26 @@ func classify(ctx context.Context, c *Config, o InferOptions, reg *registry.Regi
 
 // readRow returns what is to be judged of a row: the conversation, or for a
 // reranker the documents of a query, where the row has any.
-func readRow(row *dataset.Row, a *answering, task string, labels dataset.Labels) (*verdict, error) {
+func readRow(row *dataset.Row, a *answering, task string) (*verdict, error) {
 	v := &verdict{Messages: messages(&row.Conversation)}
 	read := []*template.Conversation{&row.Conversation}
-	var err error
-	switch label := row.Columns["label"]; {
-	case task == seqCls && label != nil:
-		v.Labels, err = labels.Read(label)
-	case task == reranker:
-		var documents []*template.Conversation
-		if documents, err = row.Documents(); len(documents) > 0 {
+	if task == reranker {
+		documents, err := row.Documents()
+		if err != nil {
+			return nil, err
+		}
+		if len(documents) > 0 {
 			read = documents
 		}
 	}
 	for _, talk := range read {
+		ids, err := a.enc.Text(talk)
 		if err != nil {
 			return nil, err
 		}
-		var ids []int32
-		ids, err = a.enc.Text(talk)
 		v.texts = append(v.texts, ids)
 	}
-	return v, err
+	return v, nil
 }
 
 // judge fills in what the logits of the texts say: as ms-swift, the likeliest
