@@ -30,7 +30,8 @@ func dataCommand(s *settings) *cobra.Command {
 // dataFlags are the settings that decide what a dataset becomes.
 var dataFlags = []string{"model", "seed", "data_seed", "dataset", "val_dataset", "split_dataset_ratio", "interleave_prob", "stopping_strategy", "columns",
 	"dataset_num_proc", "load_from_cache_file", "cache_dir", "streaming", "strict", "max_length", "truncation_strategy", "packing", "packing_length",
-	"template", "template_backend", "system", "use_chat_template", "compat", "loss_scale", "disable_ignore_empty_think", "agent_template", "override"}
+	"template", "template_backend", "system", "use_chat_template", "compat", "loss_scale", "disable_ignore_empty_think", "agent_template", "override",
+	"task_type", "num_labels", "problem_type"}
 
 // shown says how data show shows.
 type shown struct {

@@ -28,7 +28,10 @@ tools; the lines after a call are what the tools answer, one a call.
 
 With --val_dataset, answer its conversations, write the answers to --result_path, and judge
 them with --metric or --orm_model. A line of the results is {"response", "labels",
-"logprobs", "reward", "messages"}.
+"logprobs", "reward", "messages"}. A model with a classification head (--task_type seq_cls
+or reranker of sft) judges the conversations instead, each with its last answer if it has
+one: {"response", "labels", "logits", "logprobs", "messages"}, where the response is a class,
+a list of classes, or numbers.
 
 Where nothing is said of temperature, top_k, top_p, min_p and repetition_penalty they are as
 in the model's generation_config.json, and without one the most likely token is taken.

@@ -24,6 +24,9 @@ func sampleCommand(s *settings) *cobra.Command {
 and write the best of them to --output_file as rows to train on. Beside an answer that is kept
 stands a worse one as rejected_response; it is never one that is right.
 
+A reward model is an extension by its name, or a directory: a checkpoint, or an adapter, with a
+classification head of one number, such as sft makes with --task_type seq_cls --num_labels 1.
+
 --sampler_engine says who answers: native, the model in --model (with --adapters); client, a
 server that speaks OpenAI's protocol at --base_url, with the key in OPENAI_API_KEY; or no:
 the answers of --cache_files, which an earlier run without reward models has written.
@@ -59,8 +62,8 @@ processes share a dataset with --data_range 0 4, 1 4 and so on, each with its ow
 	f.IntVar(&o.Batches, "num_sampling_batches", o.Batches, "such batches to do at most; 0 is all")
 	f.StringSliceVar(&o.DataRange, "data_range", o.DataRange, "the part of the rows to do, from 0, and how many parts there are, e.g. 0 4")
 	f.StringSliceVar(&o.CacheFiles, "cache_files", o.CacheFiles, "results of runs without reward models, whose answers are used instead of new ones")
-	f.StringVar(&o.ORM, "orm_model", o.ORM, "outcome reward model; answers with more than 0 are right")
-	f.StringVar(&o.PRM, "prm_model", o.PRM, "process reward model; the smallest of an answer's rewards counts")
+	f.StringVar(&o.ORM, "orm_model", o.ORM, "outcome reward model: a name, or the directory of a reward model; answers with more than 0 are right")
+	f.StringVar(&o.PRM, "prm_model", o.PRM, "process reward model: a name, or the directory of a reward model; the smallest of an answer's rewards counts")
 	f.IntVar(&o.NBestToKeep, "n_best_to_keep", o.NBestToKeep, "answers to keep for each question, if they pass")
 	f.Float64Var(&o.PRMThreshold, "prm_threshold", o.PRMThreshold, "what the PRM's reward must be above")
 	f.Float64Var(&o.EasyQueryThreshold, "easy_query_threshold", o.EasyQueryThreshold, "leave out questions of which this share of the answers is right; 0 is none")

@@ -45,6 +45,7 @@ func TestTasks(t *testing.T) {
 	}{
 		{"infonce", judged(t, 24, true), []string{"--task_type", "embedding", "--infonce.temperature", "0.05", "--metric_for_best_model", "margin"}, "eval_margin"},
 		{"pairs", judged(t, 24, false), []string{"--task_type", "embedding", "--loss_type", "cosine_similarity", "--tuner_type", "full", "--metric_for_best_model", "eval_spearman_cosine"}, "eval_spearman_cosine"},
+		{"reranker with a head", judged(t, 24, true), []string{"--task_type", "reranker", "--metric_for_best_model", "mrr"}, "eval_mrr"},
 		{"reranker", judged(t, 24, true), []string{"--task_type", "generative_reranker", "--loss_type", "listwise_reranker",
 			"--generative_reranker_positive_token", "a", "--generative_reranker_negative_token", "b", "--metric_for_best_model", "mrr"}, "eval_mrr"},
 	} {
@@ -97,16 +98,27 @@ func TestAnswersInEvaluation(t *testing.T) {
 // TestTaskErrors looks at what does not go together.
 func TestTaskErrors(t *testing.T) {
 	embedding := []string{"--task_type", "embedding"}
+	classes := []string{"--task_type", "seq_cls", "--num_labels", "3"}
 	for _, c := range []struct {
 		args []string
 		want string
 	}{
-		{[]string{"--task_type", "seq2seq"}, `--task_type is "seq2seq", want causal_lm, embedding, generative_reranker`},
-		{[]string{"--task_type", "reranker"}, "wants a model with a head of its own"},
-		{[]string{"--task_type", "seq_cls"}, "wants a model with a head of its own"},
+		{[]string{"--task_type", "seq2seq"}, `--task_type is "seq2seq", want causal_lm, embedding, generative_reranker, reranker, seq_cls`},
+		{[]string{"--task_type", "reranker"}, "no column positive_messages"},
+		{[]string{"--task_type", "reranker", "--num_labels", "2"}, "a reranker has one score a document"},
+		{[]string{"--task_type", "reranker", "--loss_type", "infonce"}, "--loss_type infonce is for --task_type embedding, and the task is reranker"},
+		{[]string{"--task_type", "seq_cls"}, "--num_labels is missing"},
+		{[]string{"--num_labels", "2"}, "--num_labels and --problem_type are for --task_type seq_cls"},
+		{append(classes, "--problem_type", "ranking"), `problem_type is "ranking", want regression, single_label_classification, multi_label_classification`},
+		{append(classes, "--loss_type", "focal"), "--loss_type focal: the loss of --task_type seq_cls follows from --problem_type, here single_label_classification"},
+		{append(classes, "--problem_type", "regression", "--eval_metric", "acc"), "--eval_metric acc counts classes that are right"},
+		{append(classes, "--packing"), "goes with neither --packing"},
+		{[]string{"--task_type", "seq_cls", "--num_labels", "1", "--problem_type", "single_label_classification"}, "wants --num_labels of 2 or more"},
+		{classes, "there is no column label, want the number of a class, from 0 to 2"},
+		{[]string{"--loss_type", "seq_cls"}, "--loss_type seq_cls is for --task_type seq_cls, and the task is causal_lm"},
 		{[]string{"--loss_type", "infonce"}, "--loss_type infonce is for --task_type embedding, and the task is causal_lm"},
 		{append(embedding, "--loss_type", "dft"), "--loss_type dft is for --task_type causal_lm, and the task is embedding"},
-		{append(embedding, "--eval_metric", "acc"), "--eval_metric acc is for --task_type causal_lm"},
+		{append(embedding, "--eval_metric", "acc"), "--eval_metric acc is for --task_type causal_lm or seq_cls"},
 		{append(embedding, "--packing"), "goes with neither --packing"},
 		{append(embedding, "--predict_with_generate"), "--predict_with_generate is for --task_type causal_lm"},
 		{embedding, "no column positive_messages"},

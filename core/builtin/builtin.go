@@ -2,7 +2,7 @@
 // those of a plugin are, against package api and through no other door, so each
 // file here is also an example of its kind:
 //
-//	loss            cross_entropy, dft, channel, cosine_similarity, contrastive, online_contrastive, infonce, pointwise_reranker, listwise_reranker
+//	loss            cross_entropy, dft, channel, cosine_similarity, contrastive, online_contrastive, infonce, pointwise_reranker, listwise_reranker, seq_cls
 //	loss scale      default, last_round, all, base, react, hermes, qwen, agentflan, alpha_umi, ignore_empty_think, ignore_think_prefix
 //	metric          acc, ppl, nlg, infonce, paired, reranker
 //	optimizer       adamw, multimodal, lorap, adamw_8bit, adafactor, sgd, lion, muon, muonclip, galore, apollo
@@ -27,7 +27,7 @@ func Exports() api.Exports {
 		Losses: api.Losses{
 			"cross_entropy": newCrossEntropy, "dft": newDFT, "channel": channel.newLoss,
 			"cosine_similarity": newPairLoss(cosineSimilarity), "contrastive": newPairLoss(contrastive), "online_contrastive": newPairLoss(onlineContrastive),
-			"infonce": newInfoNCE, "pointwise_reranker": newPointwiseReranker, "listwise_reranker": newListwiseReranker,
+			"infonce": newInfoNCE, "pointwise_reranker": newPointwiseReranker, "listwise_reranker": newListwiseReranker, "seq_cls": newSeqCls,
 		},
 		LossScales: api.LossScales{
 			"default": newDefault, "last_round": newLastRound, "all": newAll,

@@ -13,7 +13,7 @@ import (
 // judging are the losses and metrics that want batches which the kit has not:
 // of documents and queries, or with generated answers. dft is none of them, but
 // its gradient is not that of its value. They have tests of their own.
-var judging = []string{"dft", "cosine_similarity", "contrastive", "online_contrastive", "infonce", "pointwise_reranker", "listwise_reranker", "paired", "reranker", "nlg"}
+var judging = []string{"dft", "cosine_similarity", "contrastive", "online_contrastive", "infonce", "pointwise_reranker", "listwise_reranker", "seq_cls", "paired", "reranker", "nlg"}
 
 // TestConformance takes every other built-in extension through the kit, but for
 // the agent templates, which TestAgentsConform does, and the tuners, which
@@ -61,7 +61,8 @@ func kind[T any](t *testing.T, exports map[string]T, check func(testing.TB, T, .
 	}
 }
 
-// vectors reads a file of the folder testdata, which ms-swift's own code made.
+// vectors reads a file of the folder testdata, which ms-swift's own code made, or
+// PyTorch.
 func vectors(t testing.TB, name string, v any) {
 	t.Helper()
 	text, err := os.ReadFile("testdata/" + name)

@@ -7,13 +7,13 @@ import (
 	"swiftgo/api"
 )
 
-// The losses and metrics of --task_type embedding and generative_reranker read
-// the last token of each sequence. A sequence that is judged, a document, has a
-// number in the column label: how well it answers, from 0 to 1. One without is a
-// query:
+// The losses and metrics of --task_type embedding, reranker, generative_reranker
+// and seq_cls (classification.go) read the last token of each sequence. Of the
+// first three a sequence that is judged, a document, has a number in the column
+// label: how well it answers, from 0 to 1. One without is a query:
 //
-//	embedding            query, document, document, …, query, document, …
-//	generative_reranker  document, document, …  (each with its query before it)
+//	embedding  query, document, document, …, query, document, …
+//	rerankers  document, document, …  (each with its query before it)
 //
 // The first document of a query is its positive one.
 

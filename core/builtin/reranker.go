@@ -24,13 +24,13 @@ func newRanked(out *api.Output, b *api.Batch) (*ranked, error) {
 			return nil, err
 		}
 		if !doc {
-			return nil, fmt.Errorf("sequence %d has no label; use it with --task_type generative_reranker", i)
+			return nil, fmt.Errorf("sequence %d has no label; use it with --task_type generative_reranker or reranker", i)
 		}
 		r.labels = append(r.labels, y)
 	}
 	logits := out.Logits()
 	if logits.Shape()[1] != 1 {
-		return nil, fmt.Errorf("the model gives %d logits a token, want one score; use it with --task_type generative_reranker", logits.Shape()[1])
+		return nil, fmt.Errorf("the model gives %d logits a token, want one score; use it with --task_type generative_reranker or reranker", logits.Shape()[1])
 	}
 	r.scores = logits.Gather(last(b)).Reshape(len(r.labels))
 	return r, nil
@@ -62,13 +62,11 @@ func pointwiseReranker(out *api.Output, b *api.Batch) (*api.Var, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := len(r.labels)
-	both := api.Concat(1, api.Const(api.Full(0, n, 1)), r.scores.Reshape(n, 1)).LogSoftmax() // log of 1-p and of p
-	truth := make([]float32, 0, 2*n)
-	for _, y := range r.labels {
-		truth = append(truth, float32(1-y), float32(y))
+	truth := make([]float32, len(r.labels))
+	for i, y := range r.labels {
+		truth[i] = float32(y)
 	}
-	return both.Mul(constant(truth, n, 2)).Sum().Scale(-share(b) / float64(n)), nil
+	return binaryCrossEntropy(r.scores, truth).Scale(share(b)), nil
 }
 
 // listwiseReranker is the cross entropy of finding a query's positive document

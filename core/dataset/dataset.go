@@ -5,7 +5,7 @@
 // Read [Open] and [Loader.Step] first. Files are found (spec.go) and cut into
 // rows (file.go); each row is read in the layout its columns show (row.go,
 // message.go, with python.go for the literals that Python programs leave in
-// JSON); a Loader encodes the rows (encode.go, judged.go) into a file of tokens (store.go)
+// JSON); a Loader encodes the rows (encode.go, judged.go, classified.go) into a file of tokens (store.go)
 // and makes batches of them (loader.go, pack.go), or encodes them as they are
 // used (stream.go). A row that is wrong is left out and counted, unless
 // Options.Strict.
@@ -71,6 +71,7 @@ type Options struct {
 	Pretraining bool              // a line of a .txt file is a row
 	Prompts     bool              // rows need no answer: they are for a model to answer
 	Task        Task              // what is made of a row; Answer if nothing is said
+	Labels      Labels            // of a Classification
 	Columns     map[string]string // names of columns, and what they are to be read as
 	Workers     int               // rows that are read at a time; 0 is one a processor
 	Mix         []float64         // how likely each dataset is at each row; nil is one dataset after another
@@ -337,7 +338,7 @@ func (d *Dataset) Split(ratio float64, seed int64) (train, val *Dataset, err err
 // and which rows of them are in the dataset, in which order.
 func (d *Dataset) Fingerprint() (string, error) {
 	all := sha256.New()
-	fmt.Fprintln(all, d.options.Pretraining, d.options.Prompts, d.options.Columns, d.options.Task)
+	fmt.Fprintln(all, d.options.Pretraining, d.options.Prompts, d.options.Columns, d.options.Task, d.options.Labels)
 	for _, f := range d.files {
 		h := sha256.New()
 		if _, err := io.Copy(h, io.NewSectionReader(f.data, 0, f.size)); err != nil {

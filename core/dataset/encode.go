@@ -49,8 +49,12 @@ func (e *encoding) row(i int) (r encoded) {
 		r.err = errImages
 		return r
 	}
-	if e.rows.options.Task != Answer {
+	switch e.rows.options.Task {
+	case Embedding, Reranking:
 		r.sequences, r.err = e.judged(r.row)
+		return r
+	case Classification:
+		r.sequences, r.err = e.classified(r.row)
 		return r
 	}
 	sequences, err := e.enc.Encode(&r.row.Conversation)

@@ -6,13 +6,14 @@ import (
 	"slices"
 
 	"swiftgo/api"
+	"swiftgo/core/model"
 	"swiftgo/core/template"
 )
 
 // Task is what is made of a row.
 type Task string
 
-// The tasks. The last two read the columns positive_messages and
+// The tasks. Embedding and Reranking read the columns positive_messages and
 // negative_messages, each a list of conversations, beside the row's own, the
 // query: they make several sequences of a row, which stay together. Those that
 // are judged, documents, have a number in the column label: in an embedding that of
@@ -21,6 +22,8 @@ const (
 	Answer    Task = ""          // a conversation, whose answers are trained on
 	Embedding Task = "embedding" // the query, the first positive document, the negative ones
 	Reranking Task = "reranking" // each positive document and after it the negative ones, all of them after the query
+
+	Classification Task = "classification" // the conversation, with what Options.Labels says in the column label
 )
 
 // judged encodes the sequences of a row.
@@ -52,13 +55,9 @@ func (e *encoding) judged(row *Row) ([]*Sequence, error) {
 	delete(columns, "label")
 	var all []*Sequence
 	add := func(c *template.Conversation, columns map[string]any) error {
-		ids, err := e.enc.Text(c)
-		if err != nil {
-			return err
-		}
-		labels := slices.Repeat([]int32{api.Ignore}, len(ids))
-		all = append(all, &Sequence{Encoded: template.Encoded{IDs: ids, Labels: labels}, Source: row.Source, Columns: columns})
-		return nil
+		q, err := e.unlabelled(c, row, columns)
+		all = append(all, q)
+		return err
 	}
 	document := func(messages []template.Message, label float64) error {
 		with := map[string]any{"label": label}
@@ -87,6 +86,35 @@ func (e *encoding) judged(row *Row) ([]*Sequence, error) {
 		}
 	}
 	return all, nil
+}
+
+// Documents returns what a reranker reads of a row: its positive documents and
+// then the negative ones, each after the query. There are none in a row without
+// those columns.
+func (r *Row) Documents() ([]*template.Conversation, error) {
+	var all []*template.Conversation
+	columns := maps.Clone(r.Columns)
+	for _, name := range []string{"positive_messages", "negative_messages"} {
+		documents, err := takeConversations(columns, name)
+		if err != nil {
+			return nil, err
+		}
+		for _, messages := range documents {
+			all = append(all, &template.Conversation{Messages: slices.Concat(r.Messages, messages), Tools: r.Tools})
+		}
+	}
+	return all, nil
+}
+
+// unlabelled returns a conversation of a row as a sequence that no token of is
+// trained on.
+func (e *encoding) unlabelled(c *template.Conversation, row *Row, columns map[string]any) (*Sequence, error) {
+	ids, err := e.enc.Text(c)
+	if err != nil {
+		return nil, err
+	}
+	labels := slices.Repeat([]int32{api.Ignore}, len(ids))
+	return &Sequence{Encoded: template.Encoded{IDs: ids, Labels: labels}, Source: row.Source, Columns: columns}, nil
 }
 
 // takeConversations takes a list of conversations out of columns, or one, which
@@ -125,11 +153,17 @@ func takeConversations(columns map[string]any, name string) ([][]template.Messag
 	return all, nil
 }
 
-// verdict is the label of a judged sequence's last token: whether it belongs to
-// the query, or api.Ignore for a query.
-func (q *Sequence) verdict() int32 {
-	switch y, judged := q.Columns["label"].(float64); {
-	case !judged:
+// verdict is the label of the last token of a sequence that is judged: its class,
+// of a document whether it belongs to the query, and api.Ignore for a query. Of
+// other labels, which no token has, it is 0.
+func (o *Options) verdict(q *Sequence) int32 {
+	y, one := q.Columns["label"].(float64)
+	switch {
+	case o.Task == Classification && o.Labels.Problem == model.SingleLabel:
+		return int32(y)
+	case o.Task == Classification:
+		return 0
+	case !one:
 		return api.Ignore
 	case y > 0:
 		return 1

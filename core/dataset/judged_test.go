@@ -44,6 +44,28 @@ func verdicts(t *testing.T, b *api.Batch) []int32 {
 	return all
 }
 
+// TestDocuments reads the documents of a query, for a reranker to judge.
+func TestDocuments(t *testing.T) {
+	d := open(t, Options{Prompts: true, Strict: true}, write(t, "a.jsonl", judgedRows+`{"query": "alone"}`+"\n"))
+	for i, want := range [][]string{{"q yes", "q also", "q no"}, {"r half"}, nil} {
+		row, err := d.Row(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		documents, err := row.Documents()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, c := range documents {
+			got = append(got, c.Messages[0].Content+" "+c.Messages[1].Content)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("row %d has the documents %q, want %q", i, got, want)
+		}
+	}
+}
+
 func TestJudged(t *testing.T) {
 	const no = api.Ignore
 	for _, c := range []struct {

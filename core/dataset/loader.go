@@ -23,6 +23,8 @@ type Loader struct {
 	packs [][]int32 // sequences that go together, as one; nil is one by one
 	stats Stats
 
+	verdict func(*Sequence) int32 // label of the last token of a sequence; nil where tokens have their own
+
 	epoch int     // whose order it is
 	order []int32 // of units
 }
@@ -46,6 +48,9 @@ func NewLoader(d *Dataset, enc *template.Encoder, b Batching) (*Loader, error) {
 		return nil, fmt.Errorf("batches of %d sequences, %d to a step; want 1 or more of each", b.Batch, b.Accumulate)
 	}
 	l := &Loader{Batching: b}
+	if d.options.Task != Answer {
+		l.verdict = d.options.verdict
+	}
 	if d.options.Lazy {
 		l.live = newStream(d, enc, l)
 		_, err := l.live.units(0, 1) // a dataset without one is found now
@@ -185,7 +190,7 @@ func (l *Loader) Step(epoch, index int) ([]*api.Batch, error) {
 		for _, u := range units[:n] {
 			sequences = append(sequences, u...)
 		}
-		b := batch(sequences, l.live == nil && l.store.index.Rows != nil)
+		b := batch(sequences, l.verdict)
 		for _, label := range b.Labels {
 			if label != api.Ignore {
 				items++
@@ -274,9 +279,9 @@ func (l *Loader) byLength(order []int32) {
 	order[0], order[longest] = order[longest], order[0]
 }
 
-// batch puts sequences end to end. Of those that are judged the last token has
-// the label.
-func batch(sequences []*Sequence, judged bool) *api.Batch {
+// batch puts sequences end to end. Where there is a verdict the last token has it
+// as its label.
+func batch(sequences []*Sequence, verdict func(*Sequence) int32) *api.Batch {
 	b := &api.Batch{}
 	scaled := false
 	for _, q := range sequences {
@@ -284,8 +289,8 @@ func batch(sequences []*Sequence, judged bool) *api.Batch {
 	}
 	for _, q := range sequences {
 		labels, scale := q.Shift()
-		if judged {
-			labels[len(labels)-1] = q.verdict()
+		if verdict != nil {
+			labels[len(labels)-1] = verdict(q)
 		}
 		b.Starts = append(b.Starts, int32(len(b.IDs)))
 		b.IDs, b.Labels = append(b.IDs, q.IDs...), append(b.Labels, labels...)

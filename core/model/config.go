@@ -13,32 +13,38 @@ import (
 
 // Config is what a model's config.json says of its architecture.
 type Config struct {
-	ModelType        string  `json:"model_type"`
-	HiddenSize       int     `json:"hidden_size"`
-	IntermediateSize int     `json:"intermediate_size"`
-	Layers           int     `json:"num_hidden_layers"`
-	Heads            int     `json:"num_attention_heads"`
-	KVHeads          int     `json:"num_key_value_heads"`
-	HeadDim          int     `json:"head_dim"`
-	VocabSize        int     `json:"vocab_size"`
-	MaxPositions     int     `json:"max_position_embeddings"`
-	NormEps          float64 `json:"rms_norm_eps"`
-	RopeTheta        float64 `json:"rope_theta"`
-	RopeScaling      *Rope   `json:"rope_scaling"`
-	RopeParameters   *Rope   `json:"rope_parameters"` // where newer transformers put both
-	Tied             bool    `json:"tie_word_embeddings"`
-	AttentionBias    bool    `json:"attention_bias"`
-	MLPBias          bool    `json:"mlp_bias"`
-	HiddenAct        string  `json:"hidden_act"`
-	SlidingWindow    *int    `json:"sliding_window"`
-	UseSlidingWindow *bool   `json:"use_sliding_window"`
-	TorchDtype       string  `json:"torch_dtype"`
-	Dtype            string  `json:"dtype"` // newer transformers' name of torch_dtype
-	BOS              ids     `json:"bos_token_id"`
-	EOS              ids     `json:"eos_token_id"`
-	attentionBiasQKV bool    // on query, key and value
-	attentionBiasOut bool    // on the output
-	queryKeyNorm     bool    // RMSNorm of each head of query and key
+	ModelType        string            `json:"model_type"`
+	HiddenSize       int               `json:"hidden_size"`
+	IntermediateSize int               `json:"intermediate_size"`
+	Layers           int               `json:"num_hidden_layers"`
+	Heads            int               `json:"num_attention_heads"`
+	KVHeads          int               `json:"num_key_value_heads"`
+	HeadDim          int               `json:"head_dim"`
+	VocabSize        int               `json:"vocab_size"`
+	MaxPositions     int               `json:"max_position_embeddings"`
+	NormEps          float64           `json:"rms_norm_eps"`
+	RopeTheta        float64           `json:"rope_theta"`
+	RopeScaling      *Rope             `json:"rope_scaling"`
+	RopeParameters   *Rope             `json:"rope_parameters"` // where newer transformers put both
+	Tied             bool              `json:"tie_word_embeddings"`
+	AttentionBias    bool              `json:"attention_bias"`
+	MLPBias          bool              `json:"mlp_bias"`
+	HiddenAct        string            `json:"hidden_act"`
+	SlidingWindow    *int              `json:"sliding_window"`
+	UseSlidingWindow *bool             `json:"use_sliding_window"`
+	TorchDtype       string            `json:"torch_dtype"`
+	Dtype            string            `json:"dtype"` // newer transformers' name of torch_dtype
+	BOS              ids               `json:"bos_token_id"`
+	EOS              ids               `json:"eos_token_id"`
+	Architectures    []string          `json:"architectures"`
+	NumLabels        int               `json:"num_labels"`
+	ID2Label         map[string]string `json:"id2label"`
+	ProblemType      string            `json:"problem_type"`
+	Initializer      *float64          `json:"initializer_range"`
+	Classes          *Classes          `json:"-"` // nil for a language model
+	attentionBiasQKV bool              // on query, key and value
+	attentionBiasOut bool              // on the output
+	queryKeyNorm     bool              // RMSNorm of each head of query and key
 	raw              map[string]json.RawMessage
 }
 
@@ -136,6 +142,9 @@ func (c *Config) check() error {
 	c.attentionBiasQKV = c.ModelType == "qwen2" || c.AttentionBias && c.ModelType != "mistral"
 	c.attentionBiasOut = c.AttentionBias && c.ModelType != "mistral" && c.ModelType != "qwen2"
 	c.queryKeyNorm = c.ModelType == "qwen3"
+	if err := c.readClasses(); err != nil {
+		return err
+	}
 	return c.checkRope()
 }
 

@@ -44,7 +44,11 @@ func (m *Model) Memory(tokens, longest int) int64 {
 	if m.Checkpointing {
 		step = tokens * (m.Layers*h + kept + back + 6*h)
 	}
-	step += kernel.LossMemory(tokens, h, c.VocabSize)
+	if c.Classes != nil {
+		step += 2 * tokens * c.Classes.N
+	} else {
+		step += kernel.LossMemory(tokens, h, c.VocabSize)
+	}
 	step += kernel.DefaultPool().Workers() * longest * 3 * (c.HeadDim + 16)
 	return program + weights + int64(step*float)
 }

@@ -1,6 +1,7 @@
 // Package model is a decoder-only language model: from config.json and
 // safetensors to a forward pass over api.Linear, which tuners wrap. It knows
-// the architectures llama, mistral, qwen2 and qwen3, which share one layer.
+// the architectures llama, mistral, qwen2 and qwen3, which share one layer, with
+// an output projection or a classification head (classifier.go).
 package model
 
 import (
@@ -50,21 +51,32 @@ type layer struct {
 
 // Load reads the model in dir, in float32. Weights that are stored so are used
 // where they lie in their file.
-func Load(dir string, e *autograd.Engine) (*Model, error) { return LoadAs(dir, e, checkpoint.F32) }
-
-// LoadAs is Load with the matrices in bfloat16, if dtype says so: each until it
-// is trained, see Settle.
-func LoadAs(dir string, e *autograd.Engine, dtype checkpoint.Dtype) (*Model, error) {
+func Load(dir string, e *autograd.Engine) (*Model, error) {
 	c, err := LoadConfig(dir)
 	if err != nil {
 		return nil, err
 	}
+	return LoadAs(dir, c, e, 0, checkpoint.F32)
+}
+
+// LoadAs is Load with the configuration given, which may want a new head, drawn
+// with the seed, and with the matrices in bfloat16, if dtype says so: each until
+// it is trained, see Settle. A classification head is in float32 in any case.
+func LoadAs(dir string, c *Config, e *autograd.Engine, seed int64, dtype checkpoint.Dtype) (*Model, error) {
 	w, err := checkpoint.Open(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer w.Close()
-	return build(dir, c, e, func(name string, shape ...int) (*tensor.Dense, error) { return read(w, dir, e, dtype, name, shape) })
+	return build(dir, c, e, func(name string, shape ...int) (*tensor.Dense, error) {
+		switch {
+		case name != score+".weight":
+			return read(w, dir, e, dtype, name, shape)
+		case c.Classes.New:
+			return c.newHead(e, seed, shape), nil
+		}
+		return read(w, dir, e, checkpoint.F32, name, shape)
+	})
 }
 
 // New returns a model of dir's config.json with random weights: normal with
@@ -214,10 +226,13 @@ func build(dir string, c *Config, e *autograd.Engine, data func(name string, sha
 		m.layers = append(m.layers, l)
 	}
 	m.norm = param(-1, api.OtherPart, "model.norm.weight", h)
-	if c.Tied {
+	switch {
+	case c.Classes != nil:
+		m.head = linear(-1, api.LMHead, score, h, c.Classes.N, false)
+	case c.Tied:
 		m.head = &api.Linear{Name: "lm_head", Part: api.LMHead, Layer: -1, In: h, Out: c.VocabSize, Weight: m.embed}
 		m.Linears = append(m.Linears, m.head)
-	} else {
+	default:
 		m.head = linear(-1, api.LMHead, "lm_head", h, c.VocabSize, false)
 	}
 	return m, failed

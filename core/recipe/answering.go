@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,6 +31,9 @@ type saved struct {
 	System          *string                   `json:"system"`
 	AgentTemplate   *string                   `json:"agent_template"`
 	UseChatTemplate *bool                     `json:"use_chat_template"`
+	TaskType        *string                   `json:"task_type"`
+	NumLabels       int                       `json:"num_labels"`
+	ProblemType     string                    `json:"problem_type"`
 	Own             map[string]map[string]any `json:"own"`
 }
 
@@ -47,6 +51,7 @@ func savedWith(dir string) (*saved, error) {
 		Base      *string `json:"base_model_name_or_path"`
 		TunerType *string `json:"tuner_type"`
 		PeftType  string  `json:"peft_type"`
+		TaskType  string  `json:"task_type"` // PEFT's
 	}
 	err := checkpoint.ReadJSON(filepath.Join(dir, adapterConfig), &config)
 	switch {
@@ -68,6 +73,9 @@ func savedWith(dir string) (*saved, error) {
 	if s.TunerType == nil && config.PeftType != "" {
 		name := strings.ToLower(config.PeftType)
 		s.TunerType = &name
+	}
+	if s.TaskType == nil && config.TaskType == "SEQ_CLS" {
+		return s, s.readHead(dir)
 	}
 	return s, nil
 }
@@ -101,6 +109,10 @@ func (c *Config) FromCheckpoint(own map[string]map[string]any) error {
 	}
 	if s.UseChatTemplate != nil && !*s.UseChatTemplate {
 		c.UseChatTemplate = false
+	}
+	c.takeHead(s)
+	if conf, err := configAt(c.Model); err == nil && conf.Classes != nil && !slices.Contains(headed, c.TaskType) {
+		c.TaskType = seqCls
 	}
 	names := []string{c.AgentTemplate}
 	for _, a := range adapters {
@@ -168,8 +180,8 @@ type answering struct {
 }
 
 // alone returns the answering of the model with the one adapter there may be,
-// whatever it is called.
-func alone(c *Config, reg *registry.Registry) (*answering, error) {
+// whatever it is called. fits refuses a model of another kind.
+func alone(c *Config, fits func(*model.Config) error, reg *registry.Registry) (*answering, error) {
 	adapters, err := c.adapters()
 	if err != nil {
 		return nil, err
@@ -180,13 +192,13 @@ func alone(c *Config, reg *registry.Registry) (*answering, error) {
 	for i := range adapters {
 		adapters[i].Name = ""
 	}
-	return newAnswering(c, c.Model, adapters, reg)
+	return newAnswering(c, c.Model, adapters, fits, reg)
 }
 
 // newAnswering loads the base model under the given name and what its adapters
 // make of it. An adapter without a name is the base model's: the model is served
 // with it. Those that have one share the memory of the base model's weights.
-func newAnswering(c *Config, name string, adapters []Adapter, reg *registry.Registry) (*answering, error) {
+func newAnswering(c *Config, name string, adapters []Adapter, fits func(*model.Config) error, reg *registry.Registry) (*answering, error) {
 	if c.Model == "" {
 		return nil, errors.New("--model is missing; want the directory of a Hugging Face model, or --adapters with a checkpoint that names its model")
 	}
@@ -210,9 +222,12 @@ func newAnswering(c *Config, name string, adapters []Adapter, reg *registry.Regi
 			return nil, err
 		}
 	}
-	conf, err := model.LoadConfig(c.Model)
+	conf, err := c.modelConfig()
 	if err != nil {
 		return nil, err
+	}
+	if err := fits(conf); err != nil {
+		return nil, fmt.Errorf("%s: %w", cmp.Or(strings.Join(c.Adapters, ", "), c.Model), err)
 	}
 	out := &answering{names: []string{name}}
 	if out.tok, err = tokenizer.Load(c.Model); err != nil {
@@ -236,7 +251,7 @@ func newAnswering(c *Config, name string, adapters []Adapter, reg *registry.Regi
 	if err != nil {
 		return nil, err
 	}
-	base, err := model.Load(c.Model, e)
+	base, err := model.LoadAs(c.Model, conf, e, c.Seed, checkpoint.F32)
 	if err != nil {
 		return nil, err
 	}

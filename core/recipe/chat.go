@@ -46,7 +46,7 @@ func Chat(ctx context.Context, c Config, o InferOptions, with ChatOptions, reg *
 			return fmt.Errorf("--tools %s: %w", with.Tools, err)
 		}
 	}
-	a, err := alone(&c, reg)
+	a, err := alone(&c, writes, reg)
 	if err != nil {
 		return err
 	}

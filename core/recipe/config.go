@@ -56,17 +56,19 @@ type Config struct {
 	UseChatTemplate    bool     `koanf:"use_chat_template" help:"render conversations with the chat template (pt: false)"`
 	Compat             string   `koanf:"compat" help:"ms-swift: do as it does where it is wrong and someone may rely on it (docs/ms-swift.md)"`
 
-	TaskType                string   `koanf:"task_type" help:"what the model learns: causal_lm, to write; embedding, to give texts like vectors; generative_reranker, to say of a document whether it answers"`
+	TaskType                string   `koanf:"task_type" help:"what the model learns: causal_lm, to write; embedding, to give texts like vectors; generative_reranker, to say of a document whether it answers; reranker and seq_cls, to give a document a score and a text a class, with a head of their own"`
+	NumLabels               int      `koanf:"num_labels" help:"seq_cls: how many classes there are, or numbers (default: as the checkpoint's head)"`
+	ProblemType             string   `koanf:"problem_type" own:"seq_cls,acc.problem_type" help:"seq_cls: what the labels are, regression, single_label_classification or multi_label_classification (default: regression where num_labels is 1, else single_label_classification)"`
 	PositiveToken           string   `koanf:"generative_reranker_positive_token" help:"token that says so"`
 	NegativeToken           string   `koanf:"generative_reranker_negative_token" help:"token that denies it"`
-	LossType                string   `koanf:"loss_type" help:"loss (embedding: infonce; generative_reranker: pointwise_reranker)"`
+	LossType                string   `koanf:"loss_type" help:"loss (embedding: infonce; rerankers: pointwise_reranker; seq_cls: by problem_type)"`
 	LabelSmoothing          float64  `koanf:"label_smoothing_factor" own:"cross_entropy.label_smoothing" help:"share of cross_entropy that is the mean over the vocabulary"`
 	EnableDFTLoss           bool     `koanf:"enable_dft_loss" own:"channel.dft" help:"--loss_type dft: the more likely a token, the more it counts"`
 	EnableChannelLoss       bool     `koanf:"enable_channel_loss" help:"log the loss of each text in the column channel too: loss and callback channel"`
 	LossScale               string   `koanf:"loss_scale" help:"what of a conversation is trained on and how much, e.g. last_round, default+mine, or a file of keys or patterns, mine.json (pt: all)"`
 	DisableIgnoreEmptyThink bool     `koanf:"disable_ignore_empty_think" help:"train on the empty thought too that a hybrid thinking model's template writes (default: ignore_empty_think is added to loss_scale)"`
-	EvalMetric              string   `koanf:"eval_metric" help:"metric of evaluation (predict_with_generate: nlg; embedding: infonce or paired; generative_reranker: reranker)"`
-	AccStrategy             string   `koanf:"acc_strategy" own:"acc.strategy" help:"what metric acc counts: token, or seq"`
+	EvalMetric              string   `koanf:"eval_metric" help:"metric of evaluation (predict_with_generate: nlg; embedding: infonce or paired; rerankers: reranker; seq_cls with classes: acc)"`
+	AccStrategy             string   `koanf:"acc_strategy" own:"acc.strategy" help:"what metric acc counts: token, or seq; of seq_cls always texts"`
 	PredictWithGenerate     bool     `koanf:"predict_with_generate" help:"let the model answer in evaluations, for metrics of text"`
 	MaxNewTokens            int      `koanf:"max_new_tokens" help:"longest answer of predict_with_generate in tokens"`
 	Optimizer               string   `koanf:"optimizer" help:"optimizer"`

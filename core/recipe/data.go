@@ -105,7 +105,7 @@ const ignoreEmptyThink = "ignore_empty_think"
 func (c *Config) rows(progress dataset.Progress) (dataset.Options, error) {
 	o := dataset.Options{Seed: c.DataSeed, Strict: c.Strict, Pretraining: !c.UseChatTemplate, Workers: c.DatasetNumProc,
 		Lazy: c.Streaming, Exhaust: c.StoppingStrategy == "all_exhausted", Progress: progress}
-	o.Task = rowsOf[c.TaskType]
+	o.Task, o.Labels = rowsOf[c.TaskType], dataset.Labels{N: c.NumLabels, Problem: c.ProblemType}
 	for _, text := range c.InterleaveProb {
 		p, err := strconv.ParseFloat(text, 64)
 		if err != nil {

@@ -70,7 +70,7 @@ func Deploy(ctx context.Context, c Config, o DeployOptions, reg *registry.Regist
 		return fmt.Errorf("--host and --port: %w", err)
 	}
 	defer l.Close()
-	a, err := newAnswering(&c, name, adapters, reg)
+	a, err := newAnswering(&c, name, adapters, writes, reg)
 	if err != nil {
 		return err
 	}

@@ -139,7 +139,7 @@ func (o *ExportOptions) check(c *Config) error {
 }
 
 // fromAdapter takes over from the checkpoint of an adapter which model and
-// tuner it belongs to, where the settings do not say.
+// tuner it belongs to, where the settings do not say, and its head.
 func fromAdapter(c *Config, dir string) error {
 	if _, err := os.Stat(dir); err != nil {
 		return fmt.Errorf("--adapters: %w", err)
@@ -151,6 +151,7 @@ func fromAdapter(c *Config, dir string) error {
 	if c.Model == "" && s.Model != nil {
 		c.Model = *s.Model
 	}
+	c.takeHead(s)
 	c.TunerType, err = c.tunerOf(dir)
 	return err
 }
@@ -222,8 +223,8 @@ func peftForm(c *Config, reg *registry.Registry) (*model.Model, *tuned, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("--adapters: %w", err)
 	}
-	if err := s.Load(m.Model, a); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", c.Adapters[0], err)
+	if err := t.loadAdapter(s, a, c.Adapters[0]); err != nil {
+		return nil, nil, err
 	}
 	again, err := s.Save(m.Model)
 	if err != nil {

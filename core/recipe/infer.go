@@ -95,13 +95,17 @@ func (r *Inference) String() string {
 }
 
 // Infer answers the last user's message of each row of --val_dataset. Row i
-// draws with a seed of its own, --seed plus i.
+// draws with a seed of its own, --seed plus i. A model with a classification head
+// judges the rows.
 func Infer(ctx context.Context, c Config, o InferOptions, reg *registry.Registry) (*Inference, error) {
 	if c.Model == "" || len(c.ValDataset) == 0 {
 		return nil, fmt.Errorf("--model and --val_dataset are wanted; the first is %q, the second %q", c.Model, c.ValDataset)
 	}
 	if err := o.check(); err != nil {
 		return nil, err
+	}
+	if slices.Contains(headed, c.TaskType) { // as its checkpoint says
+		return classify(ctx, &c, o, reg)
 	}
 	var orm api.ORM
 	var err error
@@ -124,7 +128,7 @@ func Infer(ctx context.Context, c Config, o InferOptions, reg *registry.Registry
 		return nil, err
 	}
 	defer rows.Close()
-	a, err := alone(&c, reg)
+	a, err := alone(&c, writes, reg)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"swiftgo/core/autograd"
+	"swiftgo/core/checkpoint"
 	"swiftgo/core/generate"
 	"swiftgo/core/model"
 	"swiftgo/core/registry"
@@ -20,7 +21,7 @@ type native struct {
 
 // newNative loads the model; what answers ends with ctx.
 func newNative(ctx context.Context, c *Config, o *SampleOptions, reg *registry.Registry) (*native, error) {
-	a, err := alone(c, reg)
+	a, err := alone(c, writes, reg)
 	if err != nil {
 		return nil, err
 	}
@@ -73,16 +74,22 @@ func loadAdapted(c *Config, reg *registry.Registry) (*model.Model, *tuned, error
 	if len(c.Adapters) > 1 {
 		return nil, nil, fmt.Errorf("--adapters names %d directories, want one", len(c.Adapters))
 	}
+	if len(c.Adapters) == 1 {
+		if err := fromAdapter(c, c.Adapters[0]); err != nil {
+			return nil, nil, err
+		}
+	}
 	e, err := autograd.NewEngine(c.Threads)
 	if err != nil {
 		return nil, nil, err
 	}
-	m, err := model.Load(c.Model, e)
+	conf, err := c.modelConfig()
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := model.LoadAs(c.Model, conf, e, c.Seed, checkpoint.F32)
 	if err != nil || len(c.Adapters) == 0 {
 		return m, nil, err
-	}
-	if err := fromAdapter(c, c.Adapters[0]); err != nil {
-		return nil, nil, err
 	}
 	t, err := reg.Tuner(c.TunerType)
 	if err != nil {

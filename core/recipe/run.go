@@ -142,6 +142,16 @@ func announce(out io.Writer, c *Config, m *model.Model, train, val *dataset.Load
 	}
 	lib := kernel.Library()
 	fmt.Fprintf(out, "model      %s, %s, %.4g M parameters, %.4g M of them trained (%s)\n", c.Model, m.Type, float64(all)/1e6, float64(trained)/1e6, c.TunerType)
+	if h := m.Config.Classes; h != nil {
+		from := "from the checkpoint"
+		if h.New {
+			from = fmt.Sprintf("new: normal with deviation %g, seed %d", m.Config.InitRange(), c.Seed)
+			if c.ResumeFromCheckpoint != "" || len(c.Adapters) > 0 {
+				from = "as it was saved"
+			}
+		}
+		fmt.Fprintf(out, "head       score, num_labels %d, %s, %s\n", h.N, h.Problem, from)
+	}
 	fmt.Fprintf(out, "data       %s\n", train.Summary())
 	if val != nil {
 		fmt.Fprintf(out, "evaluation %s\n", val.Summary())

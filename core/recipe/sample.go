@@ -15,7 +15,6 @@ import (
 
 	"swiftgo/core/checkpoint"
 	"swiftgo/core/dataset"
-	"swiftgo/core/model"
 	"swiftgo/core/registry"
 	"swiftgo/core/report"
 	"swiftgo/core/sampler"
@@ -37,7 +36,7 @@ type SampleOptions struct {
 	DataRange          []string
 	CacheFiles         []string
 
-	ORM, PRM           string // "" for none
+	ORM, PRM           string // name, or directory of a checkpoint; "" for none
 	NBestToKeep        int
 	PRMThreshold       float64
 	EasyQueryThreshold float64 // 0 is none
@@ -72,16 +71,9 @@ func Sample(ctx context.Context, c Config, o SampleOptions, reg *registry.Regist
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer reg.Watch(time.Duration(c.PluginWatchdog) * time.Second)()
-	judges := sampler.Judges{Timeout: time.Duration(o.RewardTimeout) * time.Second}
-	if o.ORM != "" {
-		if judges.ORM, err = reg.ORM(o.ORM); err != nil {
-			return nil, err
-		}
-	}
-	if o.PRM != "" {
-		if judges.PRM, err = reg.PRM(o.PRM); err != nil {
-			return nil, err
-		}
+	judges, load, err := o.judges(&c, reg)
+	if err != nil {
+		return nil, err
 	}
 	cached, err := sampler.ReadCache(o.CacheFiles)
 	if err != nil {
@@ -112,8 +104,12 @@ func Sample(ctx context.Context, c Config, o SampleOptions, reg *registry.Regist
 				return nil, err
 			}
 		}
-		if _, err := model.LoadConfig(c.Model); err != nil {
-			return nil, err
+		conf, err := c.modelConfig()
+		if err == nil {
+			err = writes(conf)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("--model %s: %w", c.Model, err)
 		}
 		engine = func() (sampler.Engine, error) {
 			return newNative(ctx, &c, &o, reg)
@@ -126,6 +122,9 @@ func Sample(ctx context.Context, c Config, o SampleOptions, reg *registry.Regist
 		engine = func() (sampler.Engine, error) { return client, nil }
 	}
 	if err := reg.CheckOwn(); err != nil {
+		return nil, err
+	}
+	if err := load(); err != nil {
 		return nil, err
 	}
 	path := filepath.Join(c.OutputDir, o.OutputFile)

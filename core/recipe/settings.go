@@ -47,6 +47,9 @@ func (c *Config) Complete() error {
 	if c.EvalSteps == 0 {
 		c.EvalSteps = c.SaveSteps
 	}
+	if err := c.completeHead(); err != nil {
+		return err
+	}
 	c.completeTask()
 	if c.MetricForBestModel == "" {
 		if c.MetricForBestModel = "loss"; c.EvalMetric == "nlg" {

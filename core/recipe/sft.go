@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"path/filepath"
 	"slices"
@@ -38,9 +39,12 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer, b
 	if err != nil {
 		return nil, err
 	}
-	conf, err := model.LoadConfig(c.Model)
+	conf, err := c.modelConfig()
 	if err != nil {
 		return nil, err
+	}
+	if conf.Classes != nil && !slices.Contains(headed, c.TaskType) {
+		return nil, fmt.Errorf("--model %s has a classification head; want --task_type seq_cls or reranker, and the task is %s", c.Model, c.TaskType)
 	}
 	tok, err := tokenizer.Load(c.Model)
 	if err != nil {
@@ -74,7 +78,7 @@ func SFT(ctx context.Context, c Config, reg *registry.Registry, out io.Writer, b
 	if err != nil {
 		return nil, err
 	}
-	m, err := model.LoadAs(c.Model, e, c.computed())
+	m, err := model.LoadAs(c.Model, conf, e, c.Seed, c.computed())
 	if err != nil {
 		return nil, err
 	}

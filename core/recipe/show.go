@@ -1,14 +1,8 @@
 package recipe
 
 import (
-	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
-
 	"swiftgo/api"
 	"swiftgo/core/dataset"
-	"swiftgo/core/model"
 	"swiftgo/core/registry"
 	"swiftgo/core/template"
 	"swiftgo/core/tokenizer"
@@ -58,11 +52,9 @@ func ShowData(c Config, skip, n int, reg *registry.Registry, progress dataset.Pr
 	if err := reg.CheckOwn(); err != nil {
 		return nil, err
 	}
-	conf := &model.Config{}
-	if _, err := os.Stat(filepath.Join(c.Model, "config.json")); !errors.Is(err, fs.ErrNotExist) {
-		if conf, err = model.LoadConfig(c.Model); err != nil {
-			return nil, err
-		}
+	conf, err := configAt(c.Model)
+	if err != nil {
+		return nil, err
 	}
 	tok, err := tokenizer.Load(c.Model)
 	if err != nil {

@@ -16,18 +16,20 @@ const (
 	causalLM           = "causal_lm"           // to write
 	embedding          = "embedding"           // to give a text a vector, near to those of its kind
 	generativeReranker = "generative_reranker" // to say yes or no of a document
+	reranker           = "reranker"            // to give a document a score
+	seqCls             = "seq_cls"             // to give a text a class, or a number
 )
 
-var tasks = []string{causalLM, embedding, generativeReranker}
+var tasks = []string{causalLM, embedding, generativeReranker, reranker, seqCls}
 
-// taskOf are the built-in losses and metrics that are for one task. Those of
+// tasksOf are the built-in losses and metrics that are for some tasks. Those of
 // plugins are for any.
-var taskOf = map[string]string{
-	"loss cross_entropy": causalLM, "loss dft": causalLM, "loss channel": causalLM,
-	"loss cosine_similarity": embedding, "loss contrastive": embedding, "loss online_contrastive": embedding, "loss infonce": embedding,
-	"loss pointwise_reranker": generativeReranker, "loss listwise_reranker": generativeReranker,
-	"metric ppl": causalLM, "metric nlg": causalLM, "metric acc": causalLM,
-	"metric infonce": embedding, "metric paired": embedding, "metric reranker": generativeReranker,
+var tasksOf = map[string][]string{
+	"loss cross_entropy": {causalLM}, "loss dft": {causalLM}, "loss channel": {causalLM},
+	"loss cosine_similarity": {embedding}, "loss contrastive": {embedding}, "loss online_contrastive": {embedding}, "loss infonce": {embedding},
+	"loss pointwise_reranker": {generativeReranker, reranker}, "loss listwise_reranker": {generativeReranker, reranker}, "loss seq_cls": {seqCls},
+	"metric ppl": {causalLM}, "metric nlg": {causalLM}, "metric acc": {causalLM, seqCls},
+	"metric infonce": {embedding}, "metric paired": {embedding}, "metric reranker": {generativeReranker, reranker},
 }
 
 // completeTask fills in the loss and the metric that the task, or another
@@ -43,11 +45,18 @@ func (c *Config) completeTask() {
 		if metric = "paired"; c.LossType == "infonce" {
 			metric = "infonce"
 		}
-	case c.TaskType == generativeReranker:
+	case c.TaskType == generativeReranker || c.TaskType == reranker:
 		if byDefault {
 			c.LossType = "pointwise_reranker"
 		}
 		metric = "reranker"
+	case c.TaskType == seqCls:
+		if byDefault {
+			c.LossType = "seq_cls"
+		}
+		if c.ProblemType == model.SingleLabel {
+			metric = "acc"
+		}
 	case c.PredictWithGenerate:
 		metric = "nlg"
 	}
@@ -68,14 +77,16 @@ func (c *Config) completeTask() {
 // checkTask refuses what does not belong to the task.
 func (c *Config) checkTask() error {
 	switch {
-	case c.TaskType == "reranker" || c.TaskType == "seq_cls":
-		return fmt.Errorf("--task_type %s wants a model with a head of its own, score.weight, which the models here have not; want generative_reranker, which asks the language model", c.TaskType)
 	case !slices.Contains(tasks, c.TaskType):
 		return fmt.Errorf("--task_type is %q, want %s", c.TaskType, strings.Join(tasks, ", "))
+	case c.TaskType == seqCls && c.LossType != "seq_cls":
+		return fmt.Errorf("--loss_type %s: the loss of --task_type seq_cls follows from --problem_type, here %s, as in ms-swift, and cannot be another; leave it out", c.LossType, c.ProblemType)
+	case c.TaskType == seqCls && c.EvalMetric == "acc" && c.ProblemType != model.SingleLabel:
+		return fmt.Errorf("--eval_metric acc counts classes that are right, and --problem_type is %s; want %s, or no metric but the loss", c.ProblemType, model.SingleLabel)
 	}
 	for _, chosen := range []struct{ flag, kind, name string }{{"loss_type", "loss", c.LossType}, {"eval_metric", "metric", c.EvalMetric}} {
-		if task, ok := taskOf[chosen.kind+" "+chosen.name]; ok && task != c.TaskType {
-			return fmt.Errorf("--%s %s is for --task_type %s, and the task is %s", chosen.flag, chosen.name, task, c.TaskType)
+		if tasks, ok := tasksOf[chosen.kind+" "+chosen.name]; ok && !slices.Contains(tasks, c.TaskType) {
+			return fmt.Errorf("--%s %s is for --task_type %s, and the task is %s", chosen.flag, chosen.name, strings.Join(tasks, " or "), c.TaskType)
 		}
 	}
 	switch {
@@ -96,7 +107,8 @@ func (c *Config) checkTask() error {
 }
 
 // rowsOf says what the task makes of a row.
-var rowsOf = map[string]dataset.Task{causalLM: dataset.Answer, embedding: dataset.Embedding, generativeReranker: dataset.Reranking}
+var rowsOf = map[string]dataset.Task{causalLM: dataset.Answer, embedding: dataset.Embedding, generativeReranker: dataset.Reranking,
+	reranker: dataset.Reranking, seqCls: dataset.Classification}
 
 // output returns what makes of the model's output what the task looks at; nil is
 // the output itself.
@@ -104,6 +116,8 @@ func (c *Config) output(m *model.Model, tok *tokenizer.Tokenizer) (func(*api.Out
 	switch c.TaskType {
 	case embedding:
 		return model.Normalized, nil
+	case reranker, seqCls:
+		return m.Classified, nil
 	case generativeReranker:
 		yes, err := c.token(tok, "generative_reranker_positive_token", c.PositiveToken)
 		if err != nil {

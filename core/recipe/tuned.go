@@ -48,7 +48,7 @@ func tune(c *Config, m *model.Model, t api.Tuner) (*tuned, error) {
 		from = c.Adapters[0]
 	}
 	if from == "" {
-		err = t.Prepare(m.Model)
+		err = out.prepare()
 	} else {
 		err = out.load(from)
 	}
@@ -61,6 +61,15 @@ func tune(c *Config, m *model.Model, t api.Tuner) (*tuned, error) {
 		return nil, fmt.Errorf("tuner %s leaves nothing of the model to train", c.TunerType)
 	}
 	return out, nil
+}
+
+// prepare lets the tuner prepare the model.
+func (t *tuned) prepare() error {
+	if err := t.tuner.Prepare(t.m.Model); err != nil {
+		return err
+	}
+	t.trainHead()
+	return nil
 }
 
 // computed is the type that frozen weights are computed with: float32 unless
@@ -133,6 +142,9 @@ func (t *tuned) save(dir string) error {
 	if s, ok := t.tuner.(api.Saver); ok {
 		var err error
 		if a, err = s.Save(t.m.Model); err != nil {
+			return err
+		}
+		if err := t.addHead(a); err != nil {
 			return err
 		}
 	} else {
@@ -230,12 +242,9 @@ func (t *tuned) load(dir string) error {
 		return err
 	}
 	if s, ok := t.tuner.(api.Saver); ok {
-		if err := s.Load(t.m.Model, a); err != nil {
-			return fmt.Errorf("%s: %w", dir, err)
-		}
-		return nil
+		return t.loadAdapter(s, a, dir)
 	}
-	if err := t.tuner.Prepare(t.m.Model); err != nil {
+	if err := t.prepare(); err != nil {
 		return err
 	}
 	for _, p := range t.m.Trainable() {
@@ -270,7 +279,7 @@ func (t *tuned) loadModel(dir string) error {
 	if _, ok := t.tuner.(api.Saver); ok {
 		return fmt.Errorf("%s: no %s in it; want a checkpoint made with --tuner_type %s", dir, adapterConfig, t.name)
 	}
-	if err := t.tuner.Prepare(t.m.Model); err != nil {
+	if err := t.prepare(); err != nil {
 		return err
 	}
 	w, err := checkpoint.OpenFile(filepath.Join(dir, masterWeights))
@@ -319,8 +328,8 @@ func SaveModel(m *model.Model, dir string, dtype checkpoint.Dtype, shard int64) 
 }
 
 // configOf returns the config.json that the model came with, with the dtype of
-// the weights, the layers that there are now, and whether the output projection
-// is the embedding.
+// the weights, the layers that there are now, whether the output projection is
+// the embedding, and what the classification head is.
 func configOf(m *model.Model, text []byte, dtype checkpoint.Dtype) ([]byte, error) {
 	var config map[string]json.RawMessage
 	if err := json.Unmarshal(text, &config); err != nil {
@@ -341,6 +350,9 @@ func configOf(m *model.Model, text []byte, dtype checkpoint.Dtype) ([]byte, erro
 			kinds = append(kinds, kinds[0])
 		}
 		config["layer_types"], _ = json.Marshal(kinds)
+	}
+	if err := addHeadKeys(m, config); err != nil {
+		return nil, err
 	}
 	return json.MarshalIndent(config, "", "  ")
 }

@@ -315,7 +315,7 @@ func TestBF16(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := model.LoadAs(filepath.Join(models, "qwen2"), e, dtype)
+		m, err := loadAs("qwen2", e, dtype)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -339,11 +339,20 @@ func TestBF16(t *testing.T) {
 	t.Logf("loss %.4f in float32, %.4f in bfloat16", last[0], last[1])
 }
 
+func loadAs(family string, e *autograd.Engine, dtype checkpoint.Dtype) (*model.Model, error) {
+	dir := filepath.Join(models, family)
+	c, err := model.LoadConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	return model.LoadAs(dir, c, e, 0, dtype)
+}
+
 // TestBF16Full trains all of a model that was loaded in bfloat16: its parameters
 // are float32 then, and the first loss is that of the rounded weights.
 func TestBF16Full(t *testing.T) {
 	m, ref := load(t, "llama")
-	half, err := model.LoadAs(filepath.Join(models, "llama"), m.Engine, checkpoint.BF16)
+	half, err := loadAs("llama", m.Engine, checkpoint.BF16)
 	if err != nil {
 		t.Fatal(err)
 	}
