@@ -53,6 +53,9 @@ func classify(ctx context.Context, c *Config, o InferOptions, reg *registry.Regi
 	if o.ORM != "" || len(o.StopWords) > 0 {
 		return nil, errors.New("--orm_model and --stop_words are for what a model writes, and this one has a classification head; want --metric acc")
 	}
+	if o.Metric != "" && o.Metric != "acc" {
+		return nil, fmt.Errorf("--metric %s compares what a model writes, and this one has a classification head; want acc", o.Metric)
+	}
 	conf, err := c.modelConfig()
 	if err != nil {
 		return nil, err
@@ -81,7 +84,7 @@ func classify(ctx context.Context, c *Config, o InferOptions, reg *registry.Regi
 		return nil, err
 	}
 	defer results.Close()
-	r := &Inference{metric: o.Metric}
+	r := &Inference{acc: o.Metric == "acc"}
 	var lines []*verdict
 	flush := func() error {
 		var texts [][]int32

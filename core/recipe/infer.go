@@ -169,7 +169,7 @@ func Infer(ctx context.Context, c Config, o InferOptions, reg *registry.Registry
 // nothing of the model.
 func (o *InferOptions) metric(reg *registry.Registry) (api.Metric, error) {
 	name := o.Metric
-	switch _, builtIn := taskOf["metric "+name]; {
+	switch _, builtIn := tasksOf["metric "+name]; {
 	case name == "" || name == "acc":
 		return nil, nil
 	case name == "rouge":
