@@ -157,7 +157,10 @@ func TestKilledWhileSaving(t *testing.T) {
 			must(t, args(whole, "--save_total_limit", "0")...)
 			span := time.Since(began) / time.Duration(2*steps) // about that of a save
 			newest, inside := "", 0
-			for n := 0; n < kills; {
+			for n, runs := 0, 0; n < kills; runs++ {
+				if runs > 3*kills {
+					t.Fatalf("only %d of %d runs were killed", n, runs)
+				}
 				var resume []string
 				if newest != "" {
 					resume = []string{"--resume_from_checkpoint", newest}

@@ -90,7 +90,6 @@ func interruptible() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	signal.Ignore(syscall.SIGXFSZ) // a file beyond ulimit -f is an error like a disk that is full, and no reason to die
 	go func() {
 		<-signals
 		fmt.Fprintln(os.Stderr, "swiftgo: finishing the step and saving; once more to exit now")

@@ -44,7 +44,7 @@ func TestStories(t *testing.T) {
 	must(t, sft("llama", dataset, adapter, "--model", model, "--max_steps", "1", "--use_dora")...)
 	base := probabilities(t, dataset, "--model", model)
 	cases := map[string]string{ // the rate and the flags
-		"optimizer adamw":      "1e-3 --lisa_activated_layers 1 --lisa_step_interval 3 --neftune_noise_alpha 5 --group_by_length",
+		"optimizer adamw":      "1e-3 --lisa_activated_layers 1 --lisa_step_interval 3 --neftune_noise_alpha 5 --group_by_length --per_device_train_batch_size 2",
 		"optimizer multimodal": `1e-3 --lr_groups layers\.0\.=3e-3`, "optimizer sgd": "3e-2 --sgd.momentum 0.9 --sgd.nesterov true",
 		"optimizer adamw_8bit": "1e-3", "optimizer adafactor": "1e-3", "optimizer lion": "1e-4", "optimizer muon": "1e-3",
 		"optimizer muonclip": "1e-3 --muonclip.qk_clip_tau 0.1", "optimizer galore": "1e-3 --galore_rank 4 --galore_update_proj_gap 10",
@@ -78,7 +78,7 @@ func TestStories(t *testing.T) {
 			if tuner == "optimizer" {
 				tuner, own = "full", append(own, "--optimizer", words[1])
 			}
-			flags := append([]string{"--model", model, "--threads", "1", "--gradient_accumulation_steps", "1", "--torch_dtype", "float32", "--tuner_type", tuner,
+			flags := append([]string{"--model", model, "--threads", "1", "--per_device_train_batch_size", "1", "--gradient_accumulation_steps", "1", "--torch_dtype", "float32", "--tuner_type", tuner,
 				"--max_steps", "50", "--save_steps", "25", "--warmup_steps", "3", "--learning_rate"}, own...)
 			dir := t.TempDir()
 			whole, cut := filepath.Join(dir, "whole"), filepath.Join(dir, "cut")
