@@ -458,6 +458,31 @@ func TestFullDisk(t *testing.T) {
 	})
 }
 
+// TestBestGone moves a run, and then removes its best checkpoint: it goes on from
+// another both times.
+func TestBestGone(t *testing.T) {
+	dir, dataset := t.TempDir(), data(t, 8)
+	out, moved := filepath.Join(dir, "out"), filepath.Join(dir, "moved")
+	args := func(out string, more ...string) []string { // the first evaluation is the best
+		return sft("llama", dataset, out, append([]string{"--max_steps", "4", "--save_steps", "1", "--split_dataset_ratio", "0.2", "--eval_steps", "1",
+			"--learning_rate", "1e-2", "--greater_is_better", "true", "--create_checkpoint_symlink"}, more...)...)
+	}
+	must(t, args(out)...)
+	if err := os.Rename(out, moved); err != nil {
+		t.Fatal(err)
+	}
+	resume := args(moved, "--resume_from_checkpoint", filepath.Join(moved, "checkpoint-2"))
+	if text := must(t, resume...); !like(text, "…best       eval_loss … "+filepath.Join(moved, "checkpoint-1")+"\n…") {
+		t.Errorf("a run that was moved:\n%s", text)
+	}
+	if err := os.RemoveAll(filepath.Join(moved, "checkpoint-1")); err != nil {
+		t.Fatal(err)
+	}
+	if text := must(t, resume...); !strings.Contains(text, "the best checkpoint so far is not there any more") {
+		t.Errorf("without the best:\n%s", text)
+	}
+}
+
 // TestReadOnly has an output directory that cannot be written, which is said
 // before a weight is read.
 func TestReadOnly(t *testing.T) {
