@@ -129,13 +129,13 @@ func sameEnd(t *testing.T, dir, whole string, missing ...string) {
 // disturbed.
 func TestKilledWhileSaving(t *testing.T) {
 	seed, kills := uint64(time.Now().UnixNano()), 10
-	if text := os.Getenv("SWIFTGO_SEED"); text != "" {
+	if text := os.Getenv("TEST_SEED"); text != "" {
 		fmt.Sscan(text, &seed)
 	}
-	if os.Getenv("SWIFTGO_LONG") != "" {
+	if os.Getenv("TEST_LONG") != "" {
 		kills = 40
 	}
-	t.Logf("SWIFTGO_SEED=%d draws the same instants", seed)
+	t.Logf("TEST_SEED=%d draws the same instants", seed)
 	dataset := data(t, 30)
 	for i, flags := range []string{
 		"--tuner_type full --max_shard_size 100KB --save_total_limit 2",
