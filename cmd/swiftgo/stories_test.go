@@ -142,7 +142,7 @@ func mean(t *testing.T, values []json.Number) (m float64) {
 // whole vocabulary in the first two tokens of the answers to four rows.
 func probabilities(t *testing.T, dataset string, args ...string) (all []map[string]float64) {
 	t.Helper()
-	lines, _ := answers(t, append(args, "--val_dataset", dataset+"#4", "--max_new_tokens", "2", "--temperature", "1", "--top_logprobs", "600", "--torch_dtype", "float32", "--threads", "1")...)
+	lines, _ := answers(t, append(args, "--val_dataset", dataset+"#4", "--max_new_tokens", "2", "--temperature", "1", "--top_logprobs", "600", "--max_batch_size", "1", "--torch_dtype", "float32", "--threads", "1")...)
 	for _, a := range lines {
 		for _, place := range a["logprobs"].(map[string]any)["content"].([]any) {
 			by := map[string]float64{}
