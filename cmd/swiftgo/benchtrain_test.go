@@ -50,7 +50,9 @@ func TestBenchTrain(t *testing.T) {
 		close("tokens/s", r.Tokens, 512/r.Median*1e3, 1e-6)
 		close("the share of the limit", r.Share, 4*r.Multiplied*r.Tokens/max(r.Before, r.After), 1e-6)
 		close("N", r.Multiplied, 5*(64*64*2+64*32*2+3*64*172)+512*64, 0)
-		close("the memory", r.RSS, r.Predicted, 0.6) // most of it is the program's own
+		if r.RSS < r.Predicted/2 || r.RSS > r.Predicted+200e6 { // most of it is the program's and the library's own
+			t.Errorf("%v: %g bytes of memory, and %g were predicted", more, r.RSS, r.Predicted)
+		}
 		if len(r.Steps) != 5 || r.Trained != 5*8*(2*128+2*96+3*236) || r.Heap > 1e6 || r.Growth > 32e6 {
 			t.Errorf("%v: %+v", more, r)
 		}

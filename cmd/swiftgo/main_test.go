@@ -15,7 +15,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -178,71 +177,6 @@ func TestFivePlugins(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestResume kills a run in the middle and goes on from its checkpoint: the
-// losses are those of a run that was never killed, to the last digit.
-func TestResume(t *testing.T) {
-	adapter := filepath.Join(t.TempDir(), "adapter")
-	must(t, sft("llama", data(t, 4), adapter, "--max_steps", "1", "--use_dora")...)
-	for _, flags := range []string{
-		"lora", "full", "full --torch_dtype bfloat16", "full --freeze_parameters_ratio 0.5 --torch_dtype bfloat16", "ia3", "lora_llm", "vera --vera.rank 16", "bone --bone.rank 16",
-		"bone --bone.rank 16 --init_weights bat", "llamapro --llamapro.num_new_blocks 2", "dummy --adapters " + filepath.Join(adapter, "checkpoint-1"),
-		"lora --use_dora --init_weights pissa_niter_4 --lora_bias all --modules_to_save lm_head all-norm --lora_dtype bfloat16", "lora --init_weights olora --use_rslora",
-		"adalora --adalora.init_r 6 --adalora.target_r 3 --adalora.tinit 2 --adalora.tfinal 3 --adalora.deltaT 2",
-	} {
-		t.Run(flags, func(t *testing.T) {
-			dataset := data(t, 30)
-			flags := append(append([]string{"--tuner_type"}, strings.Fields(flags)...), "--max_steps", "20", "--save_steps", "10", "--learning_rate", "1e-2", "--warmup_steps", "3", "--logging_steps", "1")
-			whole := filepath.Join(t.TempDir(), "whole")
-			must(t, sft("llama", dataset, whole, flags...)...)
-			cut := filepath.Join(t.TempDir(), "cut")
-			killed(t, cut, 10, 20, sft("llama", dataset, cut, flags...))
-			if i := slices.Index(flags, "--adapters"); i > 0 { // the checkpoint has it
-				flags = slices.Delete(flags, i, i+2)
-			}
-			must(t, sft("llama", dataset, cut, append(flags, "--resume_from_checkpoint", filepath.Join(cut, "checkpoint-10"))...)...)
-			for _, key := range []string{"loss", "grad_norm", "learning_rate", "token_acc"} {
-				want, got := logged(t, whole, key), logged(t, cut, key)
-				if len(want) != 20 || !slices.Equal(got, want) {
-					t.Errorf("%s\n%v of the run that was killed, want\n%v", key, got, want)
-				}
-			}
-			file := "adapter_model.safetensors"
-			if flags[1] == "full" {
-				file = "model.safetensors"
-			}
-			a, errA := os.ReadFile(filepath.Join(whole, "checkpoint-20", file))
-			b, errB := os.ReadFile(filepath.Join(cut, "checkpoint-20", file))
-			if errA != nil || errB != nil || !bytes.Equal(a, b) {
-				t.Errorf("%s differs: %v %v", file, errA, errB)
-			}
-		})
-	}
-}
-
-// killed runs the binary and kills it when the checkpoint of a step is there. The
-// checkpoint of the last step is removed, in case it was faster than the kill.
-func killed(t *testing.T, dir string, step, last int, args []string) {
-	t.Helper()
-	cmd := exec.Command(binary, args...)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-		if _, err := os.Stat(filepath.Join(dir, checkpoint.Name(step))); err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			cmd.Process.Kill()
-			t.Fatal("no checkpoint after a minute")
-		}
-	}
-	if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	cmd.Wait()
-	os.RemoveAll(filepath.Join(dir, checkpoint.Name(last)))
 }
 
 // TestResumeWithoutPlugin sees the missing plugin named.

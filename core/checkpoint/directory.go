@@ -281,13 +281,15 @@ func discard(path string) error {
 	return os.RemoveAll(tmp)
 }
 
-// replaceFile writes a file beside path, brings it to the disk and gives it the name.
-func replaceFile(path string, fill func(*os.File) error) error {
+// replaceFile writes a file of that size beside path, brings it to the disk and gives it the name.
+func replaceFile(path string, size int64, fill func(*os.File) error) error {
 	dir, name := filepath.Split(path)
 	tmp := tempPath(dir, name)
 	err := removeDead(tmp)
 	if err == nil {
-		err = writeFile(tmp, fill)
+		if err = writeFile(tmp, fill); err != nil {
+			err = fmt.Errorf("%w%s", reason(err), lacking(dir, size, err))
+		}
 	}
 	if err == nil {
 		err = os.Rename(tmp, path)
@@ -360,6 +362,18 @@ func reason(err error) error {
 		return p.Err
 	}
 	return err
+}
+
+// lacking says what a file takes that a disk did not take, and what of that there is.
+func lacking(dir string, size int64, err error) string {
+	var disk unix.Statfs_t
+	switch {
+	case errors.Is(err, unix.ENOSPC) && unix.Statfs(dir, &disk) == nil:
+		return fmt.Sprintf(" (it takes %.3f MB, and %.3f MB are free)", float64(size)/1e6, float64(disk.Bavail)*float64(disk.Bsize)/1e6)
+	case errors.Is(err, unix.EDQUOT), errors.Is(err, unix.EFBIG):
+		return fmt.Sprintf(" (it takes %.3f MB)", float64(size)/1e6)
+	}
+	return ""
 }
 
 // advice says what to do about a disk that took no more.

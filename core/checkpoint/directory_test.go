@@ -229,7 +229,7 @@ func TestDiskFull(t *testing.T) {
 	c := start(t, "full", dir)
 	message := c.line(t)
 	c.kill()
-	for _, want := range []string{"save " + filepath.Join(dir, "model"), ModelFile, "file too large", "ulimit -f"} {
+	for _, want := range []string{"save " + filepath.Join(dir, "model"), ModelFile, "file too large (it takes 0.200 MB)", "ulimit -f"} {
 		if !strings.Contains(message, want) {
 			t.Errorf("the error is %q, want %q in it", message, want)
 		}

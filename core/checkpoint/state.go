@@ -106,7 +106,7 @@ func WriteJSON(path string, v any) error {
 	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return replaceFile(path, func(f *os.File) error {
+	return replaceFile(path, int64(out.Len()), func(f *os.File) error {
 		_, err := f.Write(out.Bytes())
 		return err
 	})

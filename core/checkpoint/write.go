@@ -46,7 +46,11 @@ func WriteSafetensors(path string, tensors []Tensor, metadata map[string]string)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return replaceFile(path, func(f *os.File) error {
+	size := 8 + int64(len(header))
+	for i := range order {
+		size += order[i].bytes()
+	}
+	return replaceFile(path, size, func(f *os.File) error {
 		w := bufio.NewWriter(f)
 		if _, err := w.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(header)))); err != nil {
 			return err

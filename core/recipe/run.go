@@ -200,8 +200,10 @@ func rescue(t *trainer.Trainer, reg *registry.Registry, failed error) error {
 	}
 	err := reg.Guard(t.SaveSound)
 	s := t.State()
-	switch {
-	case filepath.Base(s.Checkpoint) == checkpoint.Name(s.Step):
+	switch saved := filepath.Base(s.Checkpoint) == checkpoint.Name(s.Step); {
+	case saved && s.Step == s.MaxSteps:
+		return fmt.Errorf("%w; all %d steps are done and saved: %s", failed, s.Step, s.Checkpoint)
+	case saved:
 		return fmt.Errorf("%w; step %d is saved: --resume_from_checkpoint %s", failed, s.Step, s.Checkpoint)
 	case s.Checkpoint != "":
 		return fmt.Errorf("%w; step %d is not saved: %w; the last that is: --resume_from_checkpoint %s", failed, s.Step, err, s.Checkpoint)
@@ -225,9 +227,7 @@ func (r *runDir) end(out io.Writer, t *trainer.Trainer, reg *registry.Registry, 
 	if failed != nil && !errors.Is(failed, trainer.ErrInterrupted) {
 		summary["error"] = failed.Error()
 	}
-	if err := t.Report.Close(summary); err != nil && failed == nil {
-		failed = err
-	}
+	unreported := t.Report.Close(summary)
 	sum := t.Report.Summary()
 	sum.MetricName, sum.BestMetric, sum.BestCheckpoint, sum.LastCheckpoint = "eval_"+t.BestMetric, s.BestMetric, s.BestCheckpoint, s.Checkpoint
 	res := &Result{Dir: r.dir, Checkpoint: s.Checkpoint, BestCheckpoint: s.BestCheckpoint, Curve: sum.Curve}
@@ -241,5 +241,5 @@ func (r *runDir) end(out io.Writer, t *trainer.Trainer, reg *registry.Registry, 
 		fmt.Fprintf(out, "disabled after step %d: %s\n", d.Step, d.Error)
 	}
 	report.PrintSummary(out, sum)
-	return res, nil
+	return res, unreported
 }

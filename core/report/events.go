@@ -17,7 +17,7 @@ import (
 // events writes a TensorBoard event file: TFRecords that hold Event messages of
 // tensorflow/core/util/event.proto.
 type events struct {
-	file *os.File
+	appended
 }
 
 // openEvents begins an event file in dir. Where dir has earlier ones, it tells
@@ -43,20 +43,16 @@ func openEvents(dir string, step int) (*events, error) {
 		}
 	}
 	const fileVersion, sessionLog, status, start = 3, 7, 1, 1
-	if err := e.write(0, fileVersion, []byte("brain.Event:2")); err != nil {
-		return nil, err
-	}
+	e.event(0, fileVersion, []byte("brain.Event:2"))
 	if len(earlier) > 0 {
 		session := protowire.AppendVarint(protowire.AppendTag(nil, status, protowire.VarintType), start)
-		if err := e.write(step+1, sessionLog, session); err != nil {
-			return nil, err
-		}
+		e.event(step+1, sessionLog, session)
 	}
 	return e, nil
 }
 
 // scalars writes values as one event, each under its tag.
-func (e *events) scalars(step int, values map[string]float64) error {
+func (e *events) scalars(step int, values map[string]float64) {
 	const summary, value, name, simpleValue = 5, 1, 1, 2
 	keys := make([]string, 0, len(values))
 	for key := range values {
@@ -70,18 +66,17 @@ func (e *events) scalars(step int, values map[string]float64) error {
 		one = protowire.AppendFixed32(one, math.Float32bits(float32(values[key])))
 		all = protowire.AppendBytes(protowire.AppendTag(all, value, protowire.BytesType), one)
 	}
-	return e.write(step, summary, all)
+	e.event(step, summary, all)
 }
 
-// write appends an event of step, now, whose field what is content.
-func (e *events) write(step int, what protowire.Number, content []byte) error {
+// event appends an event of step, now, whose field what is content.
+func (e *events) event(step int, what protowire.Number, content []byte) {
 	const wallTime, stepField = 1, 2
 	now := float64(time.Now().UnixNano()) / 1e9
 	b := protowire.AppendFixed64(protowire.AppendTag(nil, wallTime, protowire.Fixed64Type), math.Float64bits(now))
 	b = protowire.AppendVarint(protowire.AppendTag(b, stepField, protowire.VarintType), uint64(step))
 	b = protowire.AppendBytes(protowire.AppendTag(b, what, protowire.BytesType), content)
-	_, err := e.file.Write(record(b))
-	return err
+	e.add(record(b))
 }
 
 // record frames data as a TFRecord: its length and the data, each followed by

@@ -4,7 +4,8 @@
 //
 // Everything comes through Run, and the log is the record: whatever was logged
 // is on disk when Log returns, and a run that is resumed reads its own log back,
-// so that the log and the curves are those of one run.
+// so that the log and the curves are those of one run. A disk that is full for a
+// while ends no run: what it did not take is written when there is room again.
 package report
 
 import (
@@ -34,7 +35,7 @@ type Run struct {
 	opts     Options
 	began    time.Time
 	step     int // the last one heard of
-	log      *os.File
+	log      *appended
 	events   *events // nil without TensorBoard
 	screen   *screen
 	history  history
@@ -50,13 +51,14 @@ func Open(dir string, o Options) (*Run, error) {
 		return nil, fmt.Errorf("run directory: %w", err)
 	}
 	r := &Run{dir: dir, opts: o, began: time.Now(), step: o.StartStep, history: history{}}
-	var err error
-	if r.log, err = openLog(filepath.Join(dir, "logging.jsonl"), o.StartStep, r.history); err != nil {
+	log, err := openLog(filepath.Join(dir, "logging.jsonl"), o.StartStep, r.history)
+	if err != nil {
 		return nil, fmt.Errorf("the run's log: %w", err)
 	}
+	r.log = &appended{file: log}
 	if o.TensorBoard {
 		if r.events, err = openEvents(filepath.Join(dir, "runs"), o.StartStep); err != nil {
-			r.log.Close()
+			log.Close()
 			return nil, fmt.Errorf("TensorBoard events: %w", err)
 		}
 	}
@@ -74,23 +76,18 @@ func (r *Run) Step(step int, loss, tokensPerSecond float64) {
 // Log writes what was measured at step. The names are those of the transformers
 // Trainer: loss, grad_norm, learning_rate, token_acc, epoch, and eval_ before
 // those of an evaluation. Time, memory and speed are added.
-func (r *Run) Log(step int, values map[string]float64) error {
+func (r *Run) Log(step int, values map[string]float64) {
 	r.step = step
 	l := r.line(step, time.Since(r.began), values)
-	if _, err := r.log.Write(l.json()); err != nil {
-		return fmt.Errorf("the run's log: %w", err)
-	}
+	r.log.add(l.json())
 	r.history.add(step, values)
 	if v, ok := values[keyTokens]; ok && finite(v) {
 		r.speedSum, r.speeds = r.speedSum+v, r.speeds+1
 	}
 	r.screen.print(l.text())
 	if r.events != nil {
-		if err := r.events.scalars(step, values); err != nil {
-			return fmt.Errorf("TensorBoard events: %w", err)
-		}
+		r.events.scalars(step, values)
 	}
-	return nil
 }
 
 // Close ends the log with summary, draws the curves into images/ and closes all
@@ -100,14 +97,14 @@ func (r *Run) Close(summary map[string]any) error {
 	var errs []error
 	if line, err := json.Marshal(plain(summary)); err != nil {
 		errs = append(errs, fmt.Errorf("the run's summary: %w", err))
-	} else if _, err := r.log.Write(append(line, '\n')); err != nil {
-		errs = append(errs, fmt.Errorf("the run's log: %w", err))
+	} else {
+		r.log.add(append(line, '\n'))
 	}
-	if err := r.log.Close(); err != nil {
+	if err := r.log.close(); err != nil {
 		errs = append(errs, fmt.Errorf("the run's log: %w", err))
 	}
 	if r.events != nil {
-		if err := r.events.file.Close(); err != nil {
+		if err := r.events.close(); err != nil {
 			errs = append(errs, fmt.Errorf("TensorBoard events: %w", err))
 		}
 	}

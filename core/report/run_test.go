@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -13,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -65,15 +67,11 @@ func TestLog(t *testing.T) {
 	if out.Len() != 0 {
 		t.Errorf("off a terminal a step printed %q", &out)
 	}
-	if err := r.Log(5, map[string]float64{
+	r.Log(5, map[string]float64{
 		"epoch": 0.25, "tokens/s": 153.5, "loss": 1.2345678949, "zeta": 1, "learning_rate": 1e-5, "alpha \"quoted\"": math.Inf(1),
 		"grad_norm": math.NaN(), "token_acc": 2.0 / 3, "memory(GiB)": -1,
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Log(5, map[string]float64{"eval_loss": 0.5, "epoch": 0.25}); err != nil {
-		t.Fatal(err)
-	}
+	})
+	r.Log(5, map[string]float64{"eval_loss": 0.5, "epoch": 0.25})
 	got := lines(t, dir)
 	want := []string{"loss", "grad_norm", "learning_rate", "token_acc", "epoch", "alpha \"quoted\"", "zeta",
 		"global_step/max_steps", "elapsed_time", "remaining_time", "memory(GiB)", "train_speed(s/it)", "tokens/s"}
@@ -152,10 +150,7 @@ func TestFormatTime(t *testing.T) {
 func TestResume(t *testing.T) {
 	dir := t.TempDir()
 	log := func(r *Run, step int, loss float64) {
-		t.Helper()
-		if err := r.Log(step, map[string]float64{"loss": loss, "tokens/s": 7}); err != nil {
-			t.Fatal(err)
-		}
+		r.Log(step, map[string]float64{"loss": loss, "tokens/s": 7})
 	}
 	first := open(t, dir, Options{MaxSteps: 50, TensorBoard: true})
 	for step := 10; step <= 40; step += 10 {
@@ -240,9 +235,7 @@ func TestKilled(t *testing.T) {
 	if dir := os.Getenv("REPORT_LOG_UNTIL_KILLED"); dir != "" {
 		r := open(t, dir, Options{MaxSteps: 1 << 30})
 		for step := 1; ; step++ {
-			if err := r.Log(step, map[string]float64{"loss": 1 / float64(step)}); err != nil {
-				t.Fatal(err)
-			}
+			r.Log(step, map[string]float64{"loss": 1 / float64(step)})
 			if step == 200 {
 				fmt.Println("logged 200")
 			}
@@ -271,6 +264,32 @@ func TestKilled(t *testing.T) {
 		if step, values, ok := parseLine([]byte(text)); !ok || step != i+1 || math.Abs(values["loss"]-1/float64(step)) > 1e-8 {
 			t.Fatalf("line %d is %q", i+1, text)
 		}
+	}
+}
+
+// TestFull has the disk full for two lines, which are there when it no longer is.
+func TestFull(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("needs /dev/full: ", err)
+	}
+	dir := t.TempDir()
+	r := open(t, dir, Options{MaxSteps: 4})
+	disk := r.log.file
+	for step := 1; step <= 4; step++ {
+		if r.log.file = disk; step == 2 || step == 3 {
+			r.log.file = full
+		}
+		r.Log(step, map[string]float64{"loss": float64(step)})
+	}
+	for i, text := range lines(t, dir) {
+		if step, _, ok := parseLine([]byte(text)); !ok || step != i+1 || i > 3 {
+			t.Errorf("line %d is %q", i+1, text)
+		}
+	}
+	r.log.file = full
+	if err := r.Close(nil); !errors.Is(err, syscall.ENOSPC) || len(lines(t, dir)) != 4 {
+		t.Errorf("%v with %d lines", err, len(lines(t, dir)))
 	}
 }
 

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,6 +25,7 @@ func (t *Trainer) save() error {
 	s := &t.state
 	name := checkpoint.Name(s.Step)
 	dir := filepath.Join(t.OutputDir, name)
+	best := s.BestCheckpoint
 	if t.bestIsNew {
 		s.BestCheckpoint = dir
 	}
@@ -39,13 +42,11 @@ func (t *Trainer) save() error {
 		return t.saveState(tmp)
 	})
 	if err != nil {
+		s.BestCheckpoint = best
 		return fmt.Errorf("checkpoint of step %d: %w", s.Step, err)
 	}
 	s.Checkpoint, t.bestIsNew = dir, false
-	if _, err := checkpoint.Rotate(t.OutputDir, t.SaveTotalLimit, filepath.Base(s.BestCheckpoint), name); err != nil {
-		return err
-	}
-	if t.Links {
+	if t.Links { // before an old checkpoint goes that they lead to
 		if err := checkpoint.Link(t.OutputDir, "last", name); err != nil {
 			return err
 		}
@@ -54,6 +55,9 @@ func (t *Trainer) save() error {
 				return err
 			}
 		}
+	}
+	if _, err := checkpoint.Rotate(t.OutputDir, t.SaveTotalLimit, filepath.Base(s.BestCheckpoint), name); err != nil {
+		return err
 	}
 	return t.call("OnSave", func(c Callback) hook { return c.OnSave })
 }
@@ -154,8 +158,13 @@ func (t *Trainer) Resume(dir string) error {
 		best := float64(*st.BestMetric)
 		s.BestMetric = &best
 	}
-	if st.BestModelCheckpoint != nil {
-		s.BestCheckpoint = *st.BestModelCheckpoint
+	if st.BestModelCheckpoint != nil { // the run may have been moved, and old checkpoints removed
+		best := filepath.Join(t.OutputDir, filepath.Base(*st.BestModelCheckpoint))
+		if _, err := os.Stat(best); err != nil {
+			slog.Warn("the best checkpoint so far is not there any more", "error", err)
+		} else {
+			s.BestCheckpoint = best
+		}
 	}
 	for _, log := range st.LogHistory {
 		line := map[string]float64{}

@@ -194,6 +194,7 @@ func (t *Trainer) step(epoch, index int) error {
 		items += counted(b)
 	}
 	s.Loss = 0
+	right, predicted, tokens := 0, 0, 0
 	for i, b := range batches {
 		b.Items = items
 		t.Model.Rand = rand.New(rand.NewPCG(uint64(t.Seed), uint64(s.Step)<<20|uint64(i)))
@@ -202,6 +203,8 @@ func (t *Trainer) step(epoch, index int) error {
 			return fmt.Errorf("step %d: %w", s.Step+1, err)
 		}
 		s.Loss += loss
+		hits, all := t.Model.Hits()
+		right, predicted, tokens = right+hits, predicted+all, tokens+len(b.IDs)
 		if i < len(batches)-1 {
 			if err := t.call("OnSubstepEnd", func(c Callback) hook { return c.OnSubstepEnd }); err != nil {
 				return err
@@ -227,8 +230,10 @@ func (t *Trainer) step(epoch, index int) error {
 	for _, p := range t.Model.Params {
 		p.ClearGrad()
 	}
+	// The step is whole. One that fails before is done again where the run goes on.
 	s.Step++
 	t.updating = false
+	t.right, t.counted, t.tokens = t.right+right, t.counted+predicted, t.tokens+tokens
 	if finite(s.Loss) {
 		t.sumLoss += s.Loss
 		t.sumSteps++
@@ -316,8 +321,6 @@ func (t *Trainer) microBatch(b *api.Batch, share float64) (float64, error) {
 	}
 	// A single value may have found nothing to compare; values per token depend on the model.
 	t.flows = t.flows || loss.Needs() || perToken.Shape().TotalSize() != len(b.Labels)
-	right, counted := t.Model.Hits()
-	t.right, t.counted, t.tokens = t.right+right, t.counted+counted, t.tokens+len(b.IDs)
 	return float64(loss.Data()[0]), nil
 }
 
@@ -447,7 +450,7 @@ func (t *Trainer) log(values map[string]float64) error {
 		line[k] = v
 	}
 	s.LogHistory = append(s.LogHistory, line)
-	logs := s.Logs
+	t.Report.Log(s.Step, s.Logs)
 	s.Logs = map[string]float64{}
-	return t.Report.Log(s.Step, logs)
+	return nil
 }
