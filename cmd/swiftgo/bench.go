@@ -15,7 +15,7 @@ import (
 
 func benchCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "bench", Short: "measure swiftgo on this machine"}
-	cmd.AddCommand(benchTrainCommand(), benchLoadCommand(), benchDataCommand())
+	cmd.AddCommand(benchTrainCommand(), benchGenerateCommand(), benchLoadCommand(), benchDataCommand())
 	return cmd
 }
 

@@ -93,6 +93,7 @@ type bench struct {
 	shape          benchShape
 	name           string
 	config         recipe.Config
+	dtype          checkpoint.Dtype // of the weights that are not trained
 	warmup, steps  int
 	ragged         bool
 	trainer        *trainer.Trainer
@@ -111,6 +112,7 @@ func benchTrainCommand() *cobra.Command {
 	b := bench{config: recipe.Default(), warmup: 2, steps: 5}
 	b.config.LoraDropout = 0
 	var asJSON, profile, row bool
+	var against string
 	names := slices.Sorted(maps.Keys(benchShapes))
 	cmd := &cobra.Command{
 		Use: "train [SHAPE]", Short: "measure training steps and compare them with what the machine can do", Args: cobra.MaximumNArgs(1), ValidArgs: names,
@@ -133,6 +135,7 @@ Shapes: %s.`, strings.Join(names, ", ")),
 	f.BoolVar(&b.config.GradientCheckpointing, "gradient_checkpointing", false, "compute layers again in the backward pass")
 	f.BoolVar(&asJSON, "json", false, "write the result as JSON")
 	f.BoolVar(&profile, "profile", false, "write what a step's time is spent on")
+	f.StringVar(&against, "compare", "", "file of an earlier --json to compare with")
 	f.BoolVar(&row, "row", false, "write the result as a row of the table in BENCHMARKS.md")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		b.name = "qwen2.5-0.5b-lora"
@@ -152,22 +155,28 @@ Shapes: %s.`, strings.Join(names, ", ")),
 		if b.shape = shape; b.steps < 1 || b.warmup < 0 {
 			return fmt.Errorf("--steps %d and --warmup %d, want 1 or more and 0 or more", b.steps, b.warmup)
 		}
-		if b.config.TorchDtype != "float32" && b.config.TorchDtype != "bfloat16" {
-			return fmt.Errorf("--torch_dtype is %q, want float32 or bfloat16", b.config.TorchDtype)
+		var err error
+		if b.dtype, err = benchDtype(b.config.TorchDtype); err != nil {
+			return err
+		}
+		earlier, err := earlierResult[benchResult](against)
+		if err != nil {
+			return err
 		}
 		if err := b.run(); err != nil {
 			return err
 		}
-		if asJSON {
-			enc := json.NewEncoder(cmd.OutOrStdout())
-			enc.SetIndent("", "  ")
-			return enc.Encode(&b.result)
+		switch out := cmd.OutOrStdout(); {
+		case asJSON:
+			return benchJSON(out, &b.result)
+		case row:
+			b.result.row(out)
+		default:
+			b.result.print(out, profile)
+			if earlier != nil {
+				b.result.compare(out, against, earlier)
+			}
 		}
-		if row {
-			b.result.row(cmd.OutOrStdout())
-			return nil
-		}
-		b.result.print(cmd.OutOrStdout(), profile)
 		return nil
 	}
 	return cmd
@@ -190,7 +199,7 @@ func (b *bench) run() error {
 	if err != nil {
 		return err
 	}
-	m, err := model.Random("", conf, e, 1, b.dtype())
+	m, err := model.Random("", conf, e, 1, b.dtype)
 	if err != nil {
 		return err
 	}
@@ -205,7 +214,7 @@ func (b *bench) run() error {
 	debug.FreeOSMemory() // what making the weights left behind
 	r := &b.result
 	peak := kernel.Peak
-	if b.dtype() == checkpoint.BF16 {
+	if b.dtype == checkpoint.BF16 {
 		peak = kernel.PeakBF16
 	}
 	r.PeakBefore = peak()
@@ -215,14 +224,6 @@ func (b *bench) run() error {
 	r.PeakAfter = peak()
 	b.conclude(m)
 	return b.trainer.Report.Close(nil)
-}
-
-// dtype is the type of the weights that are not trained.
-func (b *bench) dtype() checkpoint.Dtype {
-	if b.config.TorchDtype == "bfloat16" {
-		return checkpoint.BF16
-	}
-	return checkpoint.F32
 }
 
 // prepare tunes the model and makes the trainer.
@@ -398,6 +399,20 @@ func (r *benchResult) print(out io.Writer, profile bool) {
 	for _, name := range names {
 		fmt.Fprintf(out, "  %-18s %9.1f ms  %5.1f %%\n", name, r.Parts[name], 100*r.Parts[name]/mean)
 	}
+}
+
+// compare writes what has changed since an earlier result.
+func (r *benchResult) compare(out io.Writer, path string, earlier *benchResult) {
+	numbers := []compared{{"speed", "tokens/s", earlier.Tokens, r.Tokens}, {"step", "ms", earlier.Median, r.Median}, {"CPU time", "ms", earlier.CPU, r.CPU},
+		{"products", "GFLOP/s", max(earlier.PeakBefore, earlier.PeakAfter) / 1e9, max(r.PeakBefore, r.PeakAfter) / 1e9}, {"of the limit", "%", 100 * earlier.Share, 100 * r.Share},
+		{"memory", "GB", float64(earlier.RSS) / 1e9, float64(r.RSS) / 1e9}, {"heap of a step", "KB", float64(earlier.Heap) / 1e3, float64(r.Heap) / 1e3}}
+	for _, name := range slices.Sorted(maps.Keys(r.Parts)) {
+		numbers = append(numbers, compared{name, "ms", earlier.Parts[name], r.Parts[name]})
+	}
+	compare(out, path, [][3]string{{"shape", earlier.Shape, r.Shape}, {"dtype", earlier.Dtype, r.Dtype}, {"batch", fmt.Sprint(earlier.Batch), fmt.Sprint(r.Batch)},
+		{"seq", fmt.Sprint(earlier.Seq), fmt.Sprint(r.Seq)}, {"threads", fmt.Sprint(earlier.Threads), fmt.Sprint(r.Threads)},
+		{"library", earlier.Library, r.Library}, {"kernels", earlier.Kernels, r.Kernels},
+		{"gradient_checkpointing", fmt.Sprint(earlier.Checkpoints), fmt.Sprint(r.Checkpoints)}}, numbers)
 }
 
 // row writes the result as build.sh bench puts it into its table.

@@ -20,12 +20,18 @@ const (
 // is kept for the backward pass.
 func Attention(p *Pool, starts []int32, heads, kvHeads, headDim int, q, k, v, o, lse []float32) {
 	defer begin(AttentionPart).end()
-	s := newAttentionShape("Attention", starts, heads, kvHeads, headDim, q, k, v)
+	s := newAttentionShape("Attention", starts, heads, kvHeads, headDim, k, v)
+	checkLen("Attention", "q", q, s.n*s.ldq)
 	checkLen("Attention", "o", o, len(q))
 	checkLen("Attention", "lse", lse, heads*s.n)
-	if s.n == 0 {
-		return
+	if s.n > 0 {
+		s.forward(p, 0, q, k, v, o, lse)
 	}
+}
+
+// forward is Attention without the first queries, a multiple of attentionBlock: q, o and lse have none of them. There
+// are such only where there is one sequence.
+func (s *attentionShape) forward(p *Pool, first int, q, k, v, o, lse []float32) {
 	size := s.kvHeads * s.padded
 	kt, vp := scratch().Alloc(size*s.hd), scratch().Alloc(size*s.hp)
 	tmpSize := attentionBlock * (s.hd + attentionBlock + s.hp)
@@ -44,26 +50,27 @@ func Attention(p *Pool, starts []int32, heads, kvHeads, headDim int, q, k, v, o,
 	}
 	var units []unit
 	for _, seq := range s.seqs {
-		for i := 0; i < seq.n; i += attentionBlock {
+		for i := first; i < seq.n; i += attentionBlock {
 			units = append(units, unit{seq, i})
 		}
 	}
 	slices.SortStableFunc(units, func(a, b unit) int { return cmp.Compare(b.i0, a.i0) }) // the longest first
-	p.Run(len(units)*heads, func(i, worker int) {
-		u, h := units[i/heads], i%heads
+	p.Run(len(units)*s.heads, func(i, worker int) {
+		u, h := units[i/s.heads], i%s.heads
 		kv := h/s.group*s.padded + u.seq.padded
-		row := u.seq.start + u.i0
+		row := u.seq.start + u.i0 - first
 		x := row*s.ldq + h*s.hd
 		C.k_attention(C.long(u.i0), C.long(min(attentionBlock, u.seq.n-u.i0)), C.long(s.hd), C.long(s.hp),
 			cfloat(q[x:]), C.long(s.ldq), cfloat(kt[kv*s.hd:]), cfloat(vp[kv*s.hp:]),
-			cfloat(o[x:]), C.long(s.ldq), cfloat(lse[h*s.n+row:]), cfloat(tmp[worker*tmpSize:]))
+			cfloat(o[x:]), C.long(s.ldq), cfloat(lse[h*(s.n-first)+row:]), cfloat(tmp[worker*tmpSize:]))
 	})
 }
 
 // AttentionBackward writes the gradients to q, k and v. o and lse are those of Attention, do is the gradient to o.
 func AttentionBackward(p *Pool, starts []int32, heads, kvHeads, headDim int, q, k, v, o, lse, do, dq, dk, dv []float32) {
 	defer begin(AttentionPart).end()
-	s := newAttentionShape("AttentionBackward", starts, heads, kvHeads, headDim, q, k, v)
+	s := newAttentionShape("AttentionBackward", starts, heads, kvHeads, headDim, k, v)
+	checkLen("AttentionBackward", "q", q, s.n*s.ldq)
 	checkLen("AttentionBackward", "o", o, len(q))
 	checkLen("AttentionBackward", "lse", lse, heads*s.n)
 	checkLen("AttentionBackward", "do", do, len(q))
@@ -117,8 +124,15 @@ func AttentionCached(p *Pool, heads, kvHeads, headDim int, q, k, v, o []float32)
 	m, t := rowsOf("AttentionCached", "q", q, heads*headDim), rowsOf("AttentionCached", "k", k, kvHeads*headDim)
 	checkLen("AttentionCached", "v", v, len(k))
 	checkLen("AttentionCached", "o", o, len(q))
-	if m > t {
+	switch {
+	case m > t:
 		panic(fmt.Sprintf("kernel: AttentionCached: q has %d tokens and k %d, want at least as many", m, t))
+	case m >= attentionPad && (t-m)%attentionBlock == 0: // a prompt, or a block of one
+		s := newAttentionShape("AttentionCached", []int32{0}, heads, kvHeads, headDim, k, v)
+		lse := scratch().Alloc(heads * m)
+		defer scratch().Free(lse)
+		s.forward(p, t-m, q, k, v, o, lse)
+		return
 	}
 	tmp := scratch().Alloc(p.Workers() * t)
 	defer scratch().Free(tmp)
@@ -151,12 +165,11 @@ type attentionShape struct {
 	padded, longest          int // rows of all sequences with their lengths rounded up; of the longest
 }
 
-func newAttentionShape(f string, starts []int32, heads, kvHeads, headDim int, q, k, v []float32) attentionShape {
+func newAttentionShape(f string, starts []int32, heads, kvHeads, headDim int, k, v []float32) attentionShape {
 	checkHeads(f, heads, kvHeads, headDim)
 	s := attentionShape{heads: heads, kvHeads: kvHeads, group: heads / kvHeads, hd: headDim, hp: roundUp(headDim, attentionPad),
 		ldq: heads * headDim, ldk: kvHeads * headDim}
-	s.n = rowsOf(f, "q", q, s.ldq)
-	checkLen(f, "k", k, s.n*s.ldk)
+	s.n = rowsOf(f, "k", k, s.ldk)
 	checkLen(f, "v", v, s.n*s.ldk)
 	for i, start := range starts {
 		end := s.n

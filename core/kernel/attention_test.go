@@ -86,7 +86,7 @@ func TestAttentionCached(t *testing.T) {
 			ldq := s.heads * s.hd
 			q, k, v := random(s.n*ldq, 1), other(s.n*s.kvHeads*s.hd, 1), random(s.n*s.kvHeads*s.hd, 1)
 			want, _, _, _, _ := naiveAttention([]int32{0}, s.heads, s.kvHeads, s.hd, q, k, v, q)
-			for _, m := range []int{0, 1, s.n} { // new tokens
+			for _, m := range []int{0, 1, s.n, s.n - s.n/2, s.n % attentionBlock, s.n - min(s.n, 128)} { // new tokens
 				out := eachPool(t, func(p *Pool) [][]float32 {
 					o := make([]float32, m*ldq)
 					AttentionCached(p, s.heads, s.kvHeads, s.hd, q[(s.n-m)*ldq:], k, v, o)

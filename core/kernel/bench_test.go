@@ -127,3 +127,28 @@ func BenchmarkPool(b *testing.B) {
 		p.Run(8, func(_, _ int) {})
 	}
 }
+
+// BenchmarkFewRows multiplies few rows with weights that are no longer in the cache.
+func BenchmarkFewRows(b *testing.B) {
+	const n, k, weights = 4864, 896, 12
+	var w [weights]Weight
+	for _, kind := range []string{"float32", "bfloat16"} {
+		for i := range w {
+			x := random(n*k, 1)
+			if w[i] = (Weight{F32: x}); kind == "bfloat16" {
+				h, _ := half(x)
+				w[i] = Weight{BF16: h}
+			}
+		}
+		for _, m := range []int{1, 2, 4, 8, 16} {
+			b.Run(fmt.Sprintf("%s/%d", kind, m), func(b *testing.B) {
+				x, y, i := random(m*k, 1), make([]float32, m*n), 0
+				for b.Loop() {
+					MatMulWeight(DefaultPool(), true, m, n, k, x, w[i%weights], false, y)
+					i++
+				}
+				b.ReportMetric(float64(4*len(w[0].F32)+2*len(w[0].BF16))*float64(b.N)/b.Elapsed().Seconds()/1e9, "GB/s")
+			})
+		}
+	}
+}

@@ -290,7 +290,7 @@ func (m *Model) forward(x *api.Var, positions []int32, attend attention) *api.Ou
 			}
 			return m.forwardLayer(i, x, positions, attend)
 		}
-		if m.Training && m.Checkpointing {
+		if m.Checkpointing || !m.Training { // where nothing is trained, what a layer computes is of no use after it
 			x = e.Checkpoint(x, f)
 		} else {
 			x = f(x)

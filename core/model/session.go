@@ -12,8 +12,8 @@ import (
 // Session continues many prompts at a time. Prompts join and sequences leave
 // between any two steps, so that a long answer holds up no short one.
 //
-// A step reads one token of every sequence that is being continued, and up to
-// Block tokens of prompts that have not been read yet, and chooses the next token
+// A step reads one token of every sequence that is being continued, and a block
+// of prompts that have not been read yet, and chooses the next token
 // of each sequence that has been read to its end. What a sequence says does not
 // depend on the others, but for the rounding of matrix products, whose order of
 // adding may differ with the number of rows (logits by about 1e-6).
@@ -23,14 +23,14 @@ import (
 // goroutine, the model's. After a panic in Step, out of a tuner's code, its
 // sequences are of no use any more.
 type Session struct {
-	Block int // most tokens of prompts that a step reads
+	Block int // most tokens of prompts that a step reads, and a quarter of it while answers are being written
 	m     *Model
 	open  []*Sequence
 }
 
-// defaultBlock is a Session's Block: large enough for matrix products to be
-// fast, small enough for others not to wait long.
-const defaultBlock = 256
+// defaultBlock is a Session's Block: large enough for matrix products to be at
+// their fastest, and a quarter of it small enough for others not to wait long.
+const defaultBlock = 1024
 
 // Sequence is a prompt and its continuation.
 type Sequence struct {
@@ -166,10 +166,14 @@ type span struct {
 }
 
 // reads returns what a step reads: the next token of all sequences that are
-// being continued, and of prompts the first Block tokens.
+// being continued, and of prompts the first block.
 func (s *Session) reads() []span {
 	var all []span
-	left := max(1, s.Block)
+	left := s.Block
+	if slices.ContainsFunc(s.open, func(q *Sequence) bool { return !q.waits && q.read >= q.Prompt }) {
+		left /= 4
+	}
+	left = max(1, left)
 	for _, q := range s.open {
 		if q.waits {
 			continue
