@@ -4,7 +4,7 @@
 # build.sh check DIR...     vets and tests them first
 # build.sh test [ARG...]    builds all of it and runs every test; ARGs go to go test
 # build.sh quickstart       builds all of it, trains a small model and shows what it learned
-# build.sh bench            builds swiftgo, measures it (some minutes) and writes BENCHMARKS.md anew
+# build.sh bench            builds swiftgo, measures it (a quarter of an hour) and writes BENCHMARKS.md anew
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 caller=$PWD
@@ -65,8 +65,8 @@ plugins() {
 # try vets and tests the plugin in a folder as its author does.
 try() { (cd "$caller" && cd "$1" && go vet . && go test -trimpath .); }
 
-# bench measures training steps, one shape after another, each in a process of
-# its own.
+# bench measures training steps and answers, one shape after another, each in a
+# process of its own.
 bench() {
 	local commit table
 	commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
@@ -103,12 +103,62 @@ bench() {
 		qwen2.5-0.5b-lora --lora_dropout 0.05
 		qwen2.5-0.5b-lora --torch_dtype bfloat16
 		qwen2.5-0.5b-lora --gradient_checkpointing
+		qwen2.5-0.5b-lora --threads 1 --warmup 1 --steps 3
 		qwen2.5-0.5b-lora --seq 4096 --gradient_checkpointing --warmup 0 --steps 1
 	END
+	cat >>"$table" <<-END
+
+		## Answers
+
+		By \`swiftgo bench generate SHAPE --row\`: prompts are read, then 64 tokens written after each. Reading is compared with its matrix
+		products at the library's rate (2·N·T), writing a token of every sequence with reading all weights once at the memory's rate.
+
+		| shape | weights | sequences x prompt | prefill tokens/s | GFLOP/s | of the limit | ms a token | decoding tokens/s | GB/s | of the limit | GB at most |
+		|---|---|---|---|---|---|---|---|---|---|---|
+	END
+	while read -r args; do
+		# shellcheck disable=SC2086
+		bin/swiftgo bench generate $args --row | tee -a "$table"
+	done <<-END
+		stories15m-full --prompt 256
+		qwen2.5-0.5b-lora
+		qwen2.5-0.5b-lora --torch_dtype bfloat16
+		qwen2.5-0.5b-lora --sequences 8 --prompt 128
+	END
+	beside "$table"
 	echo >>"$table"
 	echo "load after: $(cut -d' ' -f1-3 /proc/loadavg)" >>"$table"
 	mv "$table" BENCHMARKS.md
 	chmod 644 BENCHMARKS.md
+}
+
+# beside TABLE measures PyTorch in turn with swiftgo, where it is installed and
+# the script for it lies beside the repository.
+beside() {
+	local script=$root/../shared/tools/speed.py python ours theirs
+	for python in python3 /usr/bin/python3 ""; do
+		if [ -n "$python" ] && "$python" -c 'import torch' 2>/dev/null; then break; fi
+	done
+	[ -n "$python" ] && [ -f "$script" ] || return 0
+	cat >>"$1" <<-END
+
+		## Beside PyTorch
+
+		The same steps by PyTorch $("$python" -c 'import torch; print(torch.__version__)') in float32, the two in turn: tokens/s at the median of five steps, and GB at most.
+
+		| shape | tokens | swiftgo | PyTorch | ratio | swiftgo GB | PyTorch GB |
+		|---|---|---|---|---|---|---|
+	END
+	while read -r shape mode batch seq name; do
+		ours=$(bin/swiftgo bench train "$shape" --json | awk -F'[:,]' '/"tokens_per_s"/ { t = $2 } /"peak_rss"/ { m = $2 / 1e9 } END { print t, m }')
+		theirs=$(cd "$(dirname "$script")" && env -u OPENBLAS_CORETYPE PYTHONDONTWRITEBYTECODE=1 "$python" speed.py "$mode" f32 "$batch" "$seq" "$name" | sed 's/.*s.step .\(.*\)\] tok.* peakGB/\1/; s/,//g' |
+			awk -v n="$((batch * seq))" '{ for (i = 1; i < NF; i++) t[i] = $i; for (i = 1; i < NF; i++) for (j = i + 1; j < NF; j++) if (t[j] < t[i]) { x = t[i]; t[i] = t[j]; t[j] = x } print n / t[int(NF / 2)], $NF }')
+		echo "$shape $batch $seq $ours $theirs" | awk '{ printf "| %s | %d x %d | %.1f | %.1f | %.2f | %.2f | %.2f |\n", $1, $2, $3, $4, $6, $4 / $6, $5, $7 }' | tee -a "$1"
+	done <<-END
+		qwen2.5-0.5b-lora lora 1 512 qwen0.5b
+		gpt2-full full 4 64 gpt2ish
+		stories15m-full full 4 256 stories15m
+	END
 }
 
 want

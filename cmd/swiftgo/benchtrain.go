@@ -67,6 +67,7 @@ type benchResult struct {
 	Library     string             `json:"library"`
 	Kernels     string             `json:"kernels"`
 	Threads     int                `json:"threads"`
+	Dropout     float64            `json:"lora_dropout,omitempty"`
 	Params      int                `json:"parameters"`
 	Trained     int                `json:"trained"`
 	Multiplied  int                `json:"multiplied"` // N: parameters in matrix products
@@ -356,7 +357,7 @@ func (b *bench) stop(loss float64) {
 func (b *bench) conclude(m *model.Model) {
 	r, lib := &b.result, kernel.Library()
 	r.Shape, r.Dtype, r.Batch, r.Seq, r.Ragged = b.name, b.config.TorchDtype, b.shape.batch, b.shape.seq, b.ragged
-	r.Checkpoints = b.config.GradientCheckpointing
+	r.Checkpoints, r.Dropout = b.config.GradientCheckpointing, b.config.LoraDropout
 	r.Library, r.Kernels, r.Threads = lib.Name+" "+lib.Version, kernel.ISA(), lib.Threads
 	for _, p := range m.Params {
 		r.Params += p.Shape().TotalSize()
@@ -423,6 +424,12 @@ func (r *benchResult) row(out io.Writer) {
 	}
 	if r.Ragged {
 		how += ", ragged"
+	}
+	if r.Dropout > 0 {
+		how += ", dropout"
+	}
+	if r.Threads != runtime.NumCPU() {
+		how += fmt.Sprintf(", %d threads", r.Threads)
 	}
 	fmt.Fprintf(out, "| %s | %d x %d | %s | %.1f | %.0f | %.0f | %.0f | %.0f %% | %.2f | %.2f | %+.1f | %.0f | %.2f %% |\n", r.Shape, r.Batch, r.Seq, how, r.Tokens, r.Median, r.CPU,
 		max(r.PeakBefore, r.PeakAfter)/1e9, 100*r.Share, float64(r.RSS)/1e9, float64(r.Predicted)/1e9, float64(r.RSSGrowth)/1e6, float64(r.Heap)/1e3, 100*r.GC)

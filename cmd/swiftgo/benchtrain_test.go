@@ -75,3 +75,61 @@ func TestBenchTrainBadInput(t *testing.T) {
 		}
 	}
 }
+
+// TestBenchGenerate measures a few answers of the smallest model: the numbers
+// hang together.
+func TestBenchGenerate(t *testing.T) {
+	for _, dtype := range []string{"float32", "bfloat16"} {
+		var r struct {
+			Peak, Bandwidth float64
+			Milliseconds    float64 `json:"prefill_ms"`
+			Read            float64 `json:"prefill_tokens_per_s"`
+			ReadShare       float64 `json:"prefill_share"`
+			Step            float64 `json:"decode_ms"`
+			Written         float64 `json:"decode_tokens_per_s"`
+			Weights         float64 `json:"weight_bytes"`
+			Share           float64 `json:"decode_share"`
+		}
+		text := must(t, "bench", "generate", "stories260k-lora", "--sequences", "3", "--prompt", "40", "--new", "8", "--json", "--torch_dtype", dtype)
+		if err := json.Unmarshal([]byte(text), &r); err != nil {
+			t.Fatal(err)
+		}
+		size := map[string]float64{"float32": 4, "bfloat16": 2}[dtype]
+		body := 5 * float64(64*64*2+64*32*2+3*64*172)
+		for what, pair := range map[string][2]float64{
+			"the weights": {r.Weights, size * (body + 512*64)}, "prefill": {r.Read, 3 * 40 / r.Milliseconds * 1e3}, "its share": {r.ReadShare, 2 * body * r.Read / r.Peak},
+			"decoding": {r.Written, 3 / r.Step * 1e3}, "its share of the limit": {r.Share, r.Weights / r.Bandwidth / r.Step * 1e3},
+		} {
+			if !(math.Abs(pair[0]/pair[1]-1) < 1e-6) {
+				t.Errorf("%s: %s is %g, want %g", dtype, what, pair[0], pair[1])
+			}
+		}
+	}
+	for want, args := range map[string][]string{
+		"shape gpt5 is not known":                 {"gpt5"},
+		"the model takes at most 2048":            {"stories260k-lora", "--prompt", "2000"},
+		"want 1, 1 and 2 or more":                 {"stories260k-lora", "--new", "1"},
+		"--compare: open nowhere.json":            {"stories260k-lora", "--compare", "nowhere.json"},
+		"--torch_dtype is \"int8\", want float32": {"stories260k-lora", "--torch_dtype", "int8"},
+	} {
+		if out, err := swiftgo(append([]string{"bench", "generate"}, args...)...); err == nil || !strings.Contains(out, want) {
+			t.Errorf("%v: %v, %s; want %q", args, err, out, want)
+		}
+	}
+}
+
+// TestBenchCompare compares with an earlier result, and says what was measured
+// otherwise.
+func TestBenchCompare(t *testing.T) {
+	args := []string{"bench", "train", "stories260k-lora", "--steps", "2", "--warmup", "1"}
+	earlier := write(t, "earlier.json", must(t, append(args, "--json")...))
+	out := must(t, append(args, "--compare", earlier, "--threads", "1")...)
+	for _, want := range []string{"compared with " + earlier, "measured otherwise: threads was", "tokens/s, ", "attention"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "measured otherwise: shape") {
+		t.Errorf("%s", out)
+	}
+}

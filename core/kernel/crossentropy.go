@@ -133,8 +133,15 @@ func LossMemory(n, hidden, vocab int) int {
 	return n * (3*hidden + lossBlock(n, vocab))
 }
 
-// lossBlock is the number of words at a time for n tokens.
-func lossBlock(n, vocab int) int { return min(vocab, lossWords, max(1, lossLogits/max(1, n))) }
+// lossBlock is the number of words at a time for n tokens. It is no power of two: with one between the rows of logits the
+// product with their transpose, for the gradient to the weight, takes twice as long, as columns fall into few lines of the cache.
+func lossBlock(n, vocab int) int {
+	words := min(lossWords, max(1, lossLogits/max(1, n)))
+	if words >= 256 {
+		words -= words%32 - 16
+	}
+	return min(vocab, words)
+}
 
 // lossRows are the tokens that have a loss and that still have to be computed.
 type lossRows struct {
