@@ -17,7 +17,7 @@ type Callback struct {
 	OnLog              func(*State) error // a line, of training or of an evaluation, is complete but for what is added to State.Logs
 	OnPredictionStep   func(*State) error // after each batch of an evaluation
 	OnEvaluate         func(*State) error // State.Metrics is fresh
-	OnPredict          func(*State) error // an evaluation outside training has ended
+	OnPredict          func(*State) error // an evaluation outside training has ended; no command has one yet
 	OnSave             func(*State) error // the checkpoint is complete on disk
 	OnEpochEnd         func(*State) error
 	OnTrainEnd         func(*State) error
