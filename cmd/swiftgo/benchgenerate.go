@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"swiftgo/core/autograd"
 	"swiftgo/core/checkpoint"
 	"swiftgo/core/kernel"
 	"swiftgo/core/model"
@@ -109,19 +107,7 @@ Shapes: %s.`, strings.Join(names, ", ")),
 }
 
 func (r *generation) run(shape benchShape, dtype checkpoint.Dtype) error {
-	text, err := json.Marshal(shape)
-	if err != nil {
-		return err
-	}
-	conf, err := model.ParseConfig(text)
-	if err != nil {
-		return err
-	}
-	e, err := autograd.NewEngine(r.Threads)
-	if err != nil {
-		return err
-	}
-	m, err := model.Random("", conf, e, 1, dtype)
+	m, err := shape.random(r.Threads, dtype)
 	if err != nil {
 		return err
 	}

@@ -56,6 +56,23 @@ var benchShapes = map[string]benchShape{
 	"stories260k-lora":  {"llama", 64, 172, 5, 8, 4, 512, 2048, 1e-5, 1e4, true, "lora", 4, 128},
 }
 
+// random returns a model of the shape with random weights.
+func (s benchShape) random(threads int, dtype checkpoint.Dtype) (*model.Model, error) {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	conf, err := model.ParseConfig(text)
+	if err != nil {
+		return nil, err
+	}
+	e, err := autograd.NewEngine(threads)
+	if err != nil {
+		return nil, err
+	}
+	return model.Random("", conf, e, 1, dtype)
+}
+
 // benchResult is what was measured. Times are in milliseconds, rates in
 // floating-point operations or tokens a second, memory in bytes.
 type benchResult struct {
@@ -185,22 +202,10 @@ Shapes: %s.`, strings.Join(names, ", ")),
 
 // run trains and fills in the result.
 func (b *bench) run() error {
-	text, err := json.Marshal(b.shape)
-	if err != nil {
-		return err
+	if b.shape.seq > b.shape.Positions {
+		return fmt.Errorf("--seq is %d, and the model takes at most %d tokens", b.shape.seq, b.shape.Positions)
 	}
-	conf, err := model.ParseConfig(text)
-	if err != nil {
-		return err
-	}
-	if b.shape.seq > conf.MaxLength() {
-		return fmt.Errorf("--seq is %d, and the model takes at most %d tokens", b.shape.seq, conf.MaxLength())
-	}
-	e, err := autograd.NewEngine(b.config.Threads)
-	if err != nil {
-		return err
-	}
-	m, err := model.Random("", conf, e, 1, b.dtype)
+	m, err := b.shape.random(b.config.Threads, b.dtype)
 	if err != nil {
 		return err
 	}
@@ -429,7 +434,7 @@ func (r *benchResult) row(out io.Writer) {
 		how += ", dropout"
 	}
 	if r.Threads != runtime.NumCPU() {
-		how += fmt.Sprintf(", %d threads", r.Threads)
+		how += fmt.Sprintf(", --threads %d", r.Threads)
 	}
 	fmt.Fprintf(out, "| %s | %d x %d | %s | %.1f | %.0f | %.0f | %.0f | %.0f %% | %.2f | %.2f | %+.1f | %.0f | %.2f %% |\n", r.Shape, r.Batch, r.Seq, how, r.Tokens, r.Median, r.CPU,
 		max(r.PeakBefore, r.PeakAfter)/1e9, 100*r.Share, float64(r.RSS)/1e9, float64(r.Predicted)/1e9, float64(r.RSSGrowth)/1e6, float64(r.Heap)/1e3, 100*r.GC)
