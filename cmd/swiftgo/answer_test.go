@@ -352,7 +352,8 @@ func TestDeploy(t *testing.T) {
 }
 
 // TestInferKilled kills infer in the middle: what is in the results is whole
-// lines.
+// lines, and at most a part of the one that was being written: the system may
+// end a write of more than a page in its middle.
 func TestInferKilled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "results.jsonl")
 	cmd := exec.Command(binary, "infer", "--plugins_dir", plugins, "--model", filepath.Join(models, "qwen3"), "--val_dataset", data(t, 2000),
@@ -373,11 +374,14 @@ func TestInferKilled(t *testing.T) {
 	}
 	cmd.Wait()
 	text, err := os.ReadFile(path)
-	if err != nil || !bytes.HasSuffix(text, []byte("\n")) {
-		t.Fatalf("%v: the results end with %q", err, text[max(0, len(text)-80):])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(text, []byte("\n")) {
+		t.Errorf("no whole line in %d bytes", len(text))
 	}
 	for line := range bytes.Lines(text) {
-		if !json.Valid(line) {
+		if bytes.HasSuffix(line, []byte("\n")) && !json.Valid(line) {
 			t.Errorf("half a line: %q", line)
 		}
 	}

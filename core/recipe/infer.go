@@ -276,7 +276,8 @@ func messages(c *template.Conversation) []api.Message {
 	return all
 }
 
-// results is a file of lines of JSON, each of which is whole at all times.
+// results is a file of lines of JSON, each of which is whole at all times, but for
+// the last where the process was killed while it wrote it.
 type results struct {
 	f    *os.File // nil if nobody wants one
 	size int64
