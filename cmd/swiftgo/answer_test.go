@@ -362,7 +362,7 @@ func TestInferKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-		if info, err := os.Stat(path); err == nil && info.Size() > 0 {
+		if text, _ := os.ReadFile(path); bytes.Contains(text, []byte("\n")) {
 			break
 		}
 		if time.Now().After(deadline) {
@@ -376,9 +376,6 @@ func TestInferKilled(t *testing.T) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
-	}
-	if !bytes.Contains(text, []byte("\n")) {
-		t.Errorf("no whole line in %d bytes", len(text))
 	}
 	for line := range bytes.Lines(text) {
 		if bytes.HasSuffix(line, []byte("\n")) && !json.Valid(line) {
