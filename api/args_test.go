@@ -53,7 +53,7 @@ func FuzzArgsDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		var own map[string]any
 		if json.Unmarshal([]byte(text), &own) != nil {
-			t.Skip("not an object")
+			return // nobody gives settings that are no object
 		}
 		var s settings
 		(&api.Args{Name: "x", Own: own}).Decode(&s) // must end, without a panic

@@ -16,7 +16,7 @@ func TestLibraries(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			out := child(t, "TestMatMul", "SWIFTGO_BLAS="+name)
 			if strings.Contains(out, "--- SKIP: TestMatMul ") {
-				t.Skip(out)
+				t.Skip("needs the library: ", out)
 			}
 		})
 	}
@@ -171,7 +171,7 @@ func TestLibraryNotesKernelBelowCPU(t *testing.T) {
 	if os.Getenv("SWIFTGO_BLAS") != "openblas" {
 		out := child(t, t.Name(), "SWIFTGO_BLAS=openblas", "OPENBLAS_CORETYPE=Nehalem")
 		if strings.Contains(out, "--- SKIP") {
-			t.Skip(out)
+			t.Skip("needs the library, and a CPU with AVX2: ", out)
 		}
 		return
 	}
