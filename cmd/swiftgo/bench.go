@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"swiftgo/core/checkpoint"
 	"swiftgo/loader/build"
 )
 
@@ -17,6 +20,23 @@ func benchCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "bench", Short: "measure swiftgo on this machine"}
 	cmd.AddCommand(benchTrainCommand(), benchGenerateCommand(), benchLoadCommand(), benchDataCommand())
 	return cmd
+}
+
+// benchDtype is the type of weights that --torch_dtype names.
+func benchDtype(name string) (checkpoint.Dtype, error) {
+	switch name {
+	case "float32":
+		return checkpoint.F32, nil
+	case "bfloat16":
+		return checkpoint.BF16, nil
+	}
+	return checkpoint.F32, fmt.Errorf("--torch_dtype is %q, want float32 or bfloat16", name)
+}
+
+func benchJSON(out io.Writer, result any) error {
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(result)
 }
 
 // benchLoss is a plugin with a loss of its own name.

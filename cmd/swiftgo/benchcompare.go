@@ -1,29 +1,11 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 
 	"swiftgo/core/checkpoint"
 )
-
-// benchDtype is the type of weights that --torch_dtype names.
-func benchDtype(name string) (checkpoint.Dtype, error) {
-	switch name {
-	case "float32":
-		return checkpoint.F32, nil
-	case "bfloat16":
-		return checkpoint.BF16, nil
-	}
-	return checkpoint.F32, fmt.Errorf("--torch_dtype is %q, want float32 or bfloat16", name)
-}
-
-func benchJSON(out io.Writer, result any) error {
-	enc := json.NewEncoder(out)
-	enc.SetIndent("", "  ")
-	return enc.Encode(result)
-}
 
 // earlierResult reads the file of --compare; without one it returns nil.
 func earlierResult[T any](path string) (*T, error) {

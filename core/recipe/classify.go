@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math"
 	"slices"
 
@@ -124,11 +123,9 @@ func classify(ctx context.Context, c *Config, o InferOptions, reg *registry.Regi
 			}
 		}
 		if err != nil {
-			if err = fmt.Errorf("%s: %w", row.Source, err); c.Strict {
+			if err := r.leaveOut(c, row, err); err != nil {
 				return nil, err
 			}
-			slog.Warn("row left out", "row", err)
-			r.LeftOut++
 			continue
 		}
 		if lines = append(lines, v); len(lines) >= 4*o.MaxBatchSize {

@@ -198,11 +198,9 @@ func answerRows(ctx context.Context, a *answering, g *generate.Generator, rows *
 			err = a.models[0].Config.CheckPrompt(ids)
 		}
 		if err != nil {
-			if err = fmt.Errorf("%s: %w", row.Source, err); c.Strict {
+			if err := r.leaveOut(c, row, err); err != nil {
 				return nil, err
 			}
-			slog.Warn("row left out", "row", err)
-			r.LeftOut++
 			continue
 		}
 		answer, err := g.Ask(ctx, generate.Request{Prompt: ids, Sampling: p, StopWords: o.StopWords})
@@ -252,6 +250,16 @@ func answerRows(ctx context.Context, a *answering, g *generate.Generator, rows *
 		}
 	}
 	return labelled, nil
+}
+
+// leaveOut counts a row that cannot be asked; with --strict it is an error.
+func (r *Inference) leaveOut(c *Config, row *dataset.Row, err error) error {
+	if err = fmt.Errorf("%s: %w", row.Source, err); c.Strict {
+		return err
+	}
+	slog.Warn("row left out", "row", err)
+	r.LeftOut++
+	return nil
 }
 
 func (r *Inference) add(a Answer) {
